@@ -1,0 +1,209 @@
+"""Turns what the user asked for into a list of RunSpecs, ordered so that each data set is loaded once."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cabench import registry
+from cabench.dataset import SOURCES, TIERS
+from cabench.errors import UserError, did_you_mean
+from cabench.spec import RunSpec, resolve, signature_defaults
+
+_ITEM = re.compile(r"^\s*(?P<name>[\w+-]+)\s*(?:\[(?P<params>.*)\])?\s*$")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells to run and the plugins that they need.
+
+    Attributes:
+        cells: one RunSpec per cell, those of one data set together.
+        ceilings: data set cell key -> the cell that measures its supervised ceiling.
+        methods, datasets: name -> class.
+        broken: plugins that were asked for through `all` and cannot be used, with the reason.
+    """
+
+    cells: list[RunSpec]
+    ceilings: dict[tuple[str, str], RunSpec]
+    methods: Mapping[str, type]
+    datasets: Mapping[str, type]
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+
+def make_plan(
+    methods: str,
+    datasets: str,
+    seeds: str = "0",
+    tier: str = "quick",
+    source: str = "synthetic",
+    overrides: Iterable[str] = (),
+    plugins: Iterable[Path] = (),
+) -> Plan:
+    """Parse the user's words; see `cabench run --help` for their grammar.
+
+    Raises:
+        UserError: something is unknown or malformed.
+    """
+    for word, known, what in ((tier, TIERS, "tier"), (source, SOURCES, "source")):
+        if word not in known:
+            raise UserError(f"There is no {what} '{word}'.{did_you_mean(word, known)}")
+    seed_list = parse_seeds(seeds)
+    plugins = list(plugins)
+    broken: dict[str, str] = {}
+    chosen = {
+        kind: _choose(kind, text, plugins, broken) for kind, text in (("method", methods), ("dataset", datasets))
+    }
+    classes = {kind: {name: cls for name, cls, _ in items} for kind, items in chosen.items()}
+    ceiling_plugin = _ceiling(plugins)
+    ceiling = ceiling_plugin.load() if ceiling_plugin else None
+    per_method, per_dataset = _overrides(overrides, classes)
+
+    cells: list[RunSpec] = []
+    ceilings: dict[tuple[str, str], RunSpec] = {}
+    for dataset, dataset_cls, dataset_user in chosen["dataset"]:
+        data_params = resolve(dataset_cls, [dataset_user, per_dataset.get(dataset, {})], dataset)
+
+        def spec(
+            method: str, cls: Any, user: Mapping[str, Any], seed: int, dataset: str = dataset, data: Any = data_params
+        ) -> RunSpec:
+            layers = [*tier_settings(cls, tier, dataset), user]
+            return RunSpec(method, resolve(cls, layers, method), dataset, data, source, tier, seed)
+
+        for method, cls, user in chosen["method"]:
+            merged = {**user, **per_method.get(method, {})}
+            cells += [spec(method, cls, merged, seed) for seed in seed_list]
+        if ceiling_plugin is not None:
+            ceilings[dataset_key(cells[-1])] = spec(ceiling_plugin.name, ceiling, {}, 0)
+    all_methods = dict(classes["method"])
+    if ceiling_plugin is not None:
+        all_methods[ceiling_plugin.name] = ceiling
+    cells = list({cell.run_id: cell for cell in cells}.values())
+    return Plan(cells, ceilings, all_methods, classes["dataset"], broken)
+
+
+def dataset_key(spec: RunSpec) -> tuple[str, str]:
+    """Return what tells one loaded data set from another within a plan."""
+    return spec.dataset, repr(sorted(spec.dataset_params.items()))
+
+
+def tier_settings(cls: Any, tier: str, dataset: str) -> list[Mapping[str, Any]]:
+    """Return a method's settings for a tier: those of every data set, then those of this one."""
+    table = cls.settings.get(tier, {})
+    return [table.get("*", {}), table.get(dataset, {})]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read "0,1" or "0:5".
+
+    >>> parse_seeds("0:3")
+    [0, 1, 2]
+    """
+    try:
+        if ":" in text:
+            start, stop = text.split(":")
+            seeds = list(range(int(start), int(stop)))
+        else:
+            seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0:
+        raise UserError(f"Seeds are written 0,1,2 or 0:5 (0 to 4), not '{text}'.")
+    return seeds
+
+
+def parse_list(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """Read "a,b[x=1,y=cos]" into names with parameters.
+
+    >>> parse_list("sepclr[salient_dim=16],cvae")
+    [('sepclr', {'salient_dim': 16}), ('cvae', {})]
+    """
+    items = []
+    for part in _split(text):
+        match = _ITEM.match(part)
+        if not match:
+            raise UserError(f"'{part}' is not of the form name or name[param=value].")
+        params = dict(_assignment(p) for p in _split(match["params"])) if match["params"] else {}
+        items.append((match["name"], params))
+    if not items:
+        raise UserError("The list of names is empty; give names or 'all'.")
+    return items
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas that stand outside brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[(") - (character in "])")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth:
+        raise UserError(f"The brackets of '{text}' do not match.")
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise UserError(f"'{text}' is not of the form param=value.")
+    try:
+        return name.strip(), ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError):
+        return name.strip(), value.strip()
+
+
+def _choose(
+    kind: registry.Kind, text: str, plugins: list[Path], broken: dict[str, str]
+) -> list[tuple[str, Any, dict[str, Any]]]:
+    known = registry.find(kind, plugins)
+    chosen: list[tuple[str, Any, dict[str, Any]]] = []
+    for name, params in parse_list(text):
+        if name != "all":
+            chosen.append((name, registry.get(kind, name, plugins).load(), params))
+            continue
+        for plugin in known.values():
+            try:
+                chosen.append((plugin.name, plugin.load(), params))
+            except UserError as error:
+                broken[plugin.name] = str(error)
+    if not chosen:
+        raise UserError(f"No {kind} is left to run: {'; '.join(broken.values())}")
+    return chosen
+
+
+def _ceiling(plugins: list[Path]) -> registry.Plugin | None:
+    """Find the method that declares itself the supervised ceiling."""
+    methods = registry.find("method", plugins).values()
+    return next((plugin for plugin in methods if plugin.card.get("role") == "ceiling"), None)
+
+
+def _overrides(
+    texts: Iterable[str], classes: Mapping[str, Mapping[str, type]]
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Read --set: NAME.PARAM=VALUE for one plugin, PARAM=VALUE for every method that has it."""
+    per_method: dict[str, dict[str, Any]] = {}
+    per_dataset: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        key, value = _assignment(text)
+        owner, dot, param = key.rpartition(".")
+        if not dot:
+            owners = [name for name, cls in classes["method"].items() if param in signature_defaults(cls)]
+            if not owners:
+                known = {p for cls in classes["method"].values() for p in signature_defaults(cls)}
+                raise UserError(f"No chosen method has a parameter '{param}'.{did_you_mean(param, known)}")
+            for name in owners:
+                per_method.setdefault(name, {})[param] = value
+        elif owner in classes["method"]:
+            per_method.setdefault(owner, {})[param] = value
+        elif owner in classes["dataset"]:
+            per_dataset.setdefault(owner, {})[param] = value
+        else:
+            known = [*classes["method"], *classes["dataset"]]
+            raise UserError(f"--set names '{owner}', which is not part of this run.{did_you_mean(owner, known)}")
+    return per_method, per_dataset

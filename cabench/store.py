@@ -1,0 +1,86 @@
+"""Records on disk: written whole or not at all, checked when read."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cabench.errors import UserError
+
+SCHEMA_VERSION = 1
+Record = dict[str, Any]
+
+
+class Store:
+    """A results folder: `runs/<run_id>/record.json`, and the ceilings' records in `references/`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def check_writable(self) -> None:
+        """Raise UserError at once, rather than after an hour of training, if nothing can be written."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root) as probe:
+                probe.write(b"0" * 4096)
+                probe.flush()
+        except OSError as error:
+            raise UserError(
+                f"The results folder {self.root} cannot be written ({error.strerror}); choose another with --results."
+            ) from error
+
+    def read(self, run_id: str, shelf: str = "runs") -> Record | None:
+        """Return a cell's record, or None if there is no whole one."""
+        return _parse(self.root / shelf / run_id / "record.json")
+
+    def write(self, record: Record, shelf: str = "runs") -> None:
+        """Write a record atomically.
+
+        Raises:
+            UserError: the folder is read-only or full.
+        """
+        path = self.root / shelf / record["run_id"] / "record.json"
+        write_text(path, json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
+
+    def records(self) -> Iterator[Record]:
+        """Yield every whole record of `runs/`, in order of run id."""
+        for path in sorted((self.root / "runs").glob("*/record.json")):
+            record = _parse(path)
+            if record is not None:
+                yield record
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's content in one step; on failure nothing half-written remains.
+
+    Raises:
+        UserError: the folder is read-only or full.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise UserError(f"{path} could not be written ({error.strerror}); free space or choose another --results.") from error
+
+
+def _parse(path: Path) -> Record | None:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION:
+        return None
+    return record if record.get("run_id") == path.parent.name else None
