@@ -26,6 +26,7 @@ class Plan:
         ceilings: data set cell key -> the cell that measures its supervised ceiling.
         methods, datasets: name -> class.
         broken: plugins that were asked for through `all` and cannot be used, with the reason.
+        labels: run id -> the method as tables name it, with the parameters that the user set.
     """
 
     cells: list[RunSpec]
@@ -33,6 +34,7 @@ class Plan:
     methods: Mapping[str, type]
     datasets: Mapping[str, type]
     broken: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_plan(
@@ -64,6 +66,7 @@ def make_plan(
     per_method, per_dataset = _overrides(overrides, classes)
 
     cells: list[RunSpec] = []
+    labels: dict[str, str] = {}
     ceilings: dict[tuple[str, str], RunSpec] = {}
     for dataset, dataset_cls, dataset_user in chosen["dataset"]:
         data_params = resolve(dataset_cls, [dataset_user, per_dataset.get(dataset, {})], dataset)
@@ -76,19 +79,26 @@ def make_plan(
 
         for method, cls, user in chosen["method"]:
             merged = {**user, **per_method.get(method, {})}
-            cells += [spec(method, cls, merged, seed) for seed in seed_list]
+            for seed in seed_list:
+                cell = spec(method, cls, merged, seed)
+                cells.append(cell)
+                labels[cell.run_id] = _label(method, merged)
         if ceiling_plugin is not None:
             ceilings[dataset_key(cells[-1])] = spec(ceiling_plugin.name, ceiling, {}, 0)
     all_methods = dict(classes["method"])
     if ceiling_plugin is not None:
         all_methods[ceiling_plugin.name] = ceiling
     cells = list({cell.run_id: cell for cell in cells}.values())
-    return Plan(cells, ceilings, all_methods, classes["dataset"], broken)
+    return Plan(cells, ceilings, all_methods, classes["dataset"], broken, labels)
 
 
 def dataset_key(spec: RunSpec) -> tuple[str, str]:
     """Return what tells one loaded data set from another within a plan."""
     return spec.dataset, repr(sorted(spec.dataset_params.items()))
+
+
+def _label(method: str, params: Mapping[str, Any]) -> str:
+    return f"{method}[{','.join(f'{k}={v}' for k, v in sorted(params.items()))}]" if params else method
 
 
 def tier_settings(cls: Any, tier: str, dataset: str) -> list[Mapping[str, Any]]:

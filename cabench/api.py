@@ -1,0 +1,90 @@
+"""The Python interface: load_dataset, load_method, evaluate, run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cabench import registry
+from cabench.codes import Splits
+from cabench.dataset import SOURCES, TIERS
+from cabench.errors import UserError, did_you_mean
+from cabench.execute import execute, measure
+from cabench.metrics.evaluate import Ceilings
+from cabench.plan import make_plan, tier_settings
+from cabench.report.frame import frame
+from cabench.spec import resolve
+from cabench.store import Store
+
+
+def load_dataset(
+    name: str,
+    source: str = "synthetic",
+    tier: str = "quick",
+    seed: int = 0,
+    root: str | Path | None = None,
+    **params: Any,
+) -> Splits:
+    """Return the train, validation and test splits of a data set.
+
+    Args:
+        name: see `cabench list datasets`.
+        source: "synthetic" (rendered, needs nothing) or "real" (the owner's files below `root`).
+        tier: "smoke", "quick" or "paper": how many synthetic images.
+        seed: the data's seed; a run uses 0 for every training seed.
+        root: the folder of the raw files.
+        params: parameters of the data set.
+
+    Raises:
+        UserError: a name is unknown, or raw files are missing.
+    """
+    for word, known, what in ((tier, TIERS, "tier"), (source, SOURCES, "source")):
+        if word not in known:
+            raise UserError(f"There is no {what} '{word}'.{did_you_mean(word, known)}")
+    cls = registry.get("dataset", name).load()
+    dataset = cls(**resolve(cls, [params], name))
+    return dataset.load(source=source, root=Path(root) if root else None, tier=tier, seed=seed)
+
+
+def load_method(name: str, tier: str = "quick", dataset: str = "", **params: Any) -> Any:
+    """Return an unfitted method with the settings of a tier, and of a data set if one is named.
+
+    Raises:
+        UserError: the method or one of its parameters is unknown.
+    """
+    if tier not in TIERS:
+        raise UserError(f"There is no tier '{tier}'.{did_you_mean(tier, TIERS)}")
+    cls = registry.get("method", name).load()
+    return cls(**resolve(cls, [*tier_settings(cls, tier, dataset), params], name))
+
+
+def evaluate(method: Any, splits: Splits, ceilings: Ceilings | None = None) -> pd.DataFrame:
+    """Probe both codes of a fitted method for every factor; one row per metric, factor and space.
+
+    `info`, `leak` and `CAscore` need `ceilings`, (factor, metric) -> supervised score, as their scale.
+    """
+    return pd.DataFrame(measure(method, splits, ceilings))
+
+
+def run(
+    methods: str = "all",
+    datasets: str = "all",
+    seeds: str = "0",
+    tier: str = "quick",
+    source: str = "synthetic",
+    root: str | Path | None = None,
+    results: str | Path = "results",
+    overrides: Iterable[str] = (),
+    plugins: Iterable[str | Path] = (),
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Run cells as `cabench run` does and return their metrics, one row each.
+
+    Raises:
+        UserError: something is unknown, malformed or missing.
+    """
+    plan = make_plan(methods, datasets, seeds, tier, source, overrides, [Path(p) for p in plugins])
+    return frame(execute(plan, Store(Path(results)), Path(root) if root else None, device))

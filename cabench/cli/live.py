@@ -1,0 +1,83 @@
+"""What the user sees while cells run: one live table, or plain lines when the output is no terminal."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from cabench.report.leaderboard import Board
+from cabench.spec import RunSpec
+
+
+def console() -> Console:
+    """Return a console; without a terminal it is wide enough for tables not to wrap."""
+    plain = Console()
+    return plain if plain.is_terminal else Console(width=160)
+
+
+class Watcher:
+    """Shows the state of every cell; a context manager, called by `execute` at each change."""
+
+    def __init__(self, out: Console, cells: list[RunSpec], labels: dict[str, str]) -> None:
+        self._out = out
+        self._names = {cell.run_id: f"{cell.dataset} {labels[cell.run_id]} {cell.seed}" for cell in cells}
+        self._rows = {cell.run_id: ("waiting", "", "") for cell in cells}
+        self._started: dict[tuple[str, str], float] = {}
+        self._begun: dict[str, float] = {}
+        self._live = Live(console=out, get_renderable=self._table, refresh_per_second=4) if out.is_terminal else None
+
+    def __enter__(self) -> Watcher:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, cell: RunSpec, state: str, epoch: int, epochs: int) -> None:
+        """Take a change of state; see `cabench.execute.Watch`."""
+        now = time.monotonic()
+        begun = self._begun.setdefault(cell.run_id, now)
+        if state in ("done", "failed", "kept"):
+            taken = "" if state == "kept" else f"{now - begun:.0f} s"
+            self._rows[cell.run_id] = (state, "", taken)
+            self._line(f"{self._names[cell.run_id]}: {state} {taken}".rstrip())
+            return
+        started = self._started.setdefault((cell.run_id, state), now)
+        eta = f"{(now - started) / epoch * (epochs - epoch):.0f} s" if epoch else ""
+        changed = self._rows[cell.run_id][0] != state
+        self._rows[cell.run_id] = (state, f"{epoch}/{epochs}" if epochs else "", eta)
+        if changed or (epochs and epoch and epoch * 4 // epochs != (epoch - 1) * 4 // epochs):
+            self._line(f"{self._names[cell.run_id]}: {state} {self._rows[cell.run_id][1]}".rstrip())
+
+    def _line(self, text: str) -> None:
+        if not self._live:
+            self._out.print(text, markup=False, highlight=False)
+
+    def _table(self) -> Table:
+        table = Table("cell", "state", "epoch", "ETA / time")
+        for run_id, row in self._rows.items():
+            table.add_row(self._names[run_id], *row)
+        return table
+
+
+def print_boards(out: Console, boards: list[Board]) -> None:
+    """Print every board: the summary, then the probes, headline metrics."""
+    for board in boards:
+        out.print(f"\n{board.title}", style="bold", highlight=False)
+        for frame in (board.summary, board.probes):
+            table = Table(show_edge=False, pad_edge=False)
+            for i, column in enumerate(frame.columns):
+                table.add_column(str(column), justify="left" if i == 0 else "right")
+            for row in frame.itertuples(index=False):
+                table.add_row(*map(str, row))
+            out.print(table)
+        for note in board.notes:
+            out.print(f"- {note}", markup=False, highlight=False)

@@ -1,0 +1,46 @@
+"""The command group; a command's file is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+import cabench
+from cabench.errors import UserError, did_you_mean
+
+COMMANDS = {
+    "run": "Run methods on data sets and write the leaderboard.",
+    "list": "List methods, datasets or metrics.",
+    "describe": "Describe one method or data set.",
+    "report": "Render the leaderboard from the records.",
+    "data": "Look at data sets.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in `cabench.cli.<name>` and are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of a user's work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            raise UserError(f"There is no command '{cmd_name}'.{did_you_mean(cmd_name, COMMANDS)}")
+        command: Any = importlib.import_module(f"cabench.cli.{cmd_name}").command
+        return command  # type: ignore[no-any-return]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the help lines without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(cabench.__version__)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Compare contrastive-analysis methods: common and salient codes, one protocol."""

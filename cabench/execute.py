@@ -1,0 +1,211 @@
+"""One RunSpec -> one record: load, fit, embed, measure. A failure is a record too."""
+
+from __future__ import annotations
+
+import resource
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cabench import provenance
+from cabench.codes import SPACES, Codes, Splits
+from cabench.errors import UserError
+from cabench.metrics.evaluate import Ceilings, evaluate_codes, home_scores
+from cabench.plan import Plan, dataset_key
+from cabench.spec import RunSpec
+from cabench.store import SCHEMA_VERSION, Record, Store
+
+# (cell, state, epoch, epochs); states: loading, ceiling, training, probing, done, failed, kept.
+Watch = Callable[[RunSpec, str, int, int], None]
+
+
+def execute(
+    plan: Plan, store: Store, root: Path | None = None, device: str = "auto", watch: Watch = lambda *_: None
+) -> list[Record]:
+    """Run every cell of the plan that has no finished record yet, and return all their records.
+
+    Raises:
+        UserError: a data set's raw files are missing, or the results folder cannot be written.
+    """
+    store.check_writable()
+    device = _device(device)
+    shelf = _Shelf(plan, root)
+    records = []
+    for spec in plan.cells:
+        record = store.read(spec.run_id)
+        if record is None or record["status"] != "done":
+            record = _cell(spec, plan, store, shelf, device, watch)
+            store.write(record)
+            watch(spec, record["status"], 0, 0)
+        else:
+            watch(spec, "kept", 0, 0)
+        records.append(record)
+    return records
+
+
+def check_codes(codes: Any, n: int) -> Codes:
+    """Return the codes if they are finite float arrays with one row per image.
+
+    Raises:
+        ValueError: says what is wrong with them.
+    """
+    if not isinstance(codes, Codes):
+        raise ValueError(f"embed must return Codes, not {type(codes).__name__}")
+    for space in SPACES:
+        code = codes[space]
+        if not isinstance(code, np.ndarray) or code.ndim != 2 or len(code) != n or code.shape[1] == 0:
+            raise ValueError(f"the {space} code must have shape ({n}, d), not {getattr(code, 'shape', type(code))}")
+        if not np.issubdtype(code.dtype, np.floating) or not np.isfinite(code).all():
+            raise ValueError(f"the {space} code holds values that are not finite numbers")
+    return codes
+
+
+def measure(method: Any, splits: Splits, ceilings: Ceilings | None = None) -> list[dict[str, Any]]:
+    """Embed the three splits with a fitted method and return the metric rows."""
+    codes = {}
+    for part in ("train", "validation", "test"):
+        split = getattr(splits, part)
+        codes[part] = check_codes(method.embed(split.x), len(split))
+    return evaluate_codes(codes, splits, ceilings)
+
+
+class _Shelf:
+    """Keeps the data set at hand: the plan orders cells so that one at a time is enough."""
+
+    def __init__(self, plan: Plan, root: Path | None) -> None:
+        self._plan, self._root = plan, root
+        self._key: tuple[str, str] | None = None
+        self._splits: Splits | None = None
+        self._digest = ""
+        self._failed: dict[tuple[str, str], Exception] = {}
+
+    def take(self, spec: RunSpec) -> tuple[Splits, str]:
+        key = dataset_key(spec)
+        if key in self._failed:
+            raise self._failed[key]
+        if key != self._key or self._splits is None:
+            self._splits, self._key = None, None
+            try:
+                dataset = self._plan.datasets[spec.dataset](**spec.dataset_params)
+                self._splits = dataset.load(source=spec.source, root=self._root, tier=spec.tier)
+            except UserError:
+                raise
+            except Exception as error:
+                self._failed[key] = error
+                raise
+            self._digest, self._key = self._splits.test.digest(), key
+        return self._splits, self._digest
+
+
+def _cell(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, watch: Watch) -> Record:
+    clock = _Clock()
+    record: Record = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": spec.run_id,
+        "label": plan.labels.get(spec.run_id, spec.method),
+        "spec": spec.to_json(),
+    }
+    digest, training = None, {}
+    watch(spec, "loading", 0, 0)
+    try:
+        splits, digest = shelf.take(spec)
+        watch(spec, "ceiling", 0, 0)
+        ceilings = _ceilings(spec, plan, store, shelf, device, watch)
+        clock = _Clock()
+        metrics, training = _fit_and_measure(spec, plan.methods, splits, ceilings, device, watch)
+        outcome: dict[str, Any] = {"status": "done", "error": None, "metrics": metrics}
+    except UserError as error:
+        if digest is None:  # the data are missing: no cell of this data set can say anything
+            raise
+        outcome = {"status": "failed", "error": str(error), "metrics": []}
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        outcome = {"status": "failed", "error": reason, "traceback": traceback.format_exc(), "metrics": []}
+    times = clock.read()
+    return record | outcome | {
+        "training": training,
+        "provenance": provenance.static() | {"data_digest": digest, "device": device} | times,
+    }
+
+
+def _fit_and_measure(
+    spec: RunSpec, methods: Mapping[str, Any], splits: Splits, ceilings: Ceilings, device: str, watch: Watch
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    from cabench.method import Context
+
+    method = methods[spec.method](**spec.params)
+    context = Context(
+        seed=spec.seed, device=device, progress=lambda epoch, epochs: watch(spec, "training", epoch, epochs)
+    )
+    watch(spec, "training", 0, 0)
+    if method.supervision == "attributes":
+        method.fit(splits.train, splits.validation, context)
+    else:
+        method.fit(splits.train.blind(), splits.validation.blind(), context)
+    watch(spec, "probing", 0, 0)
+    metrics = measure(method, splits, ceilings)
+    for row in metrics:
+        if not np.isfinite(row["value"]):
+            raise ValueError(f"{row['name']} of {row['factor']} is not a finite number")
+    training = {"flattened": getattr(method, "flattened_", None), "history": getattr(method, "history_", [])}
+    return metrics, training
+
+
+def _ceilings(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, watch: Watch) -> Ceilings:
+    """Return the supervised scores of the cell's data set, measured once and kept in `references/`."""
+    ceiling = plan.ceilings.get(dataset_key(spec))
+    if ceiling is None or ceiling.run_id == spec.run_id:
+        return {}
+    record = store.read(ceiling.run_id, "references") or store.read(ceiling.run_id)
+    if record is None or record["status"] != "done":
+        splits, digest = shelf.take(spec)
+        clock = _Clock()
+
+        def relay(_: RunSpec, __: str, epoch: int, epochs: int) -> None:
+            watch(spec, "ceiling", epoch, epochs)
+
+        metrics, training = _fit_and_measure(ceiling, plan.methods, splits, {}, device, relay)
+        record = {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": ceiling.run_id,
+            "label": ceiling.method,
+            "spec": ceiling.to_json(),
+            "status": "done",
+            "error": None,
+            "metrics": metrics,
+            "training": training,
+            "provenance": provenance.static() | {"data_digest": digest, "device": device} | clock.read(),
+        }
+        store.write(record, "references")
+    return home_scores(record["metrics"])
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.started, self.wall, self.cpu = datetime.now(UTC), time.perf_counter(), _cpu_seconds()
+
+    def read(self) -> dict[str, Any]:
+        return {
+            "started": self.started.isoformat(timespec="seconds"),
+            "wall_s": round(time.perf_counter() - self.wall, 3),
+            "cpu_s": round(_cpu_seconds() - self.cpu, 3),
+            "peak_memory_mb": round(provenance.peak_memory_mb(), 1),
+        }
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
