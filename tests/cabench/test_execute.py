@@ -1,0 +1,67 @@
+import json
+
+import pytest
+
+from cabench.execute import execute
+from cabench.plan import make_plan
+from cabench.report.frame import frame
+from cabench.store import Store
+
+
+@pytest.fixture
+def records(tmp_path, plugins):
+    plan = make_plan("corner,constant", "toy", tier="smoke", plugins=[plugins / "toy.py", plugins / "corner.py"])
+    return execute(plan, Store(tmp_path), device="cpu")
+
+
+def value(records, method, name, factor=None, space=None):
+    (record,) = (r for r in records if r["label"] == method)
+    (row,) = (m for m in record["metrics"] if (m["name"], m["factor"], m["space"]) == (name, factor, space))
+    return row
+
+
+def test_an_oracle_scores_best_and_a_constant_scores_chance(records):
+    assert value(records, "corner", "balanced_accuracy", "glow", "salient")["value"] == 1.0
+    assert value(records, "corner", "balanced_accuracy", "bar", "common")["value"] == 1.0
+    for name, factor in (("balanced_accuracy", "glow"), ("balanced_accuracy", "bar"), ("balanced_accuracy", "target")):
+        for space in ("common", "salient"):
+            row = value(records, "constant", name, factor, space)
+            assert row["value"] == row["chance"] == 0.5
+
+
+def test_every_number_stands_beside_chance_and_ceiling(records):
+    for record in records:
+        for row in record["metrics"]:
+            if row["factor"]:
+                assert row["chance"] is not None
+                assert row["ceiling"] is not None
+            assert set(row) >= {"name", "factor", "space", "rows", "value", "chance", "ceiling", "direction", "n"}
+
+
+def test_a_record_holds_spec_status_and_provenance(records):
+    record = json.loads(json.dumps(records[0]))
+    assert set(record["spec"]) == {"method", "params", "dataset", "dataset_params", "source", "tier", "seed"}
+    assert record["status"] == "done"
+    assert {"packages", "cpu", "data_digest", "wall_s", "cpu_s", "peak_memory_mb"} <= set(record["provenance"])
+
+
+def test_the_frame_has_one_row_per_metric(records):
+    assert len(frame(records)) == sum(len(r["metrics"]) for r in records)
+
+
+def test_methods_see_no_labels_unless_they_declare_it(tmp_path, plugins):
+    seen = {}
+    plan = make_plan("corner", "toy", tier="smoke", plugins=[plugins / "toy.py", plugins / "corner.py"])
+    cls = plan.methods["corner"]
+    fit = cls.fit
+
+    def spy(self, train, validation=None, context=None):
+        seen["labels"], seen["factors"] = dict(train.labels), train.factors
+        return fit(self, train, validation, context)
+
+    cls.fit = spy
+    try:
+        execute(plan, Store(tmp_path), device="cpu")
+    finally:
+        cls.fit = fit
+    assert seen == {"labels": {}, "factors": ()}
