@@ -40,13 +40,15 @@ def load_dataset(
 
     Raises:
         UserError: a name is unknown, or raw files are missing.
+
     """
     for word, known, what in ((tier, TIERS, "tier"), (source, SOURCES, "source")):
         if word not in known:
             raise UserError(f"There is no {what} '{word}'.{did_you_mean(word, known)}")
     cls = registry.get("dataset", name).load()
     dataset = cls(**resolve(cls, [params], name))
-    return dataset.load(source=source, root=Path(root) if root else None, tier=tier, seed=seed)
+    splits: Splits = dataset.load(source=source, root=Path(root) if root else None, tier=tier, seed=seed)
+    return splits
 
 
 def load_method(name: str, tier: str = "quick", dataset: str = "", **params: Any) -> Any:
@@ -54,6 +56,7 @@ def load_method(name: str, tier: str = "quick", dataset: str = "", **params: Any
 
     Raises:
         UserError: the method or one of its parameters is unknown.
+
     """
     if tier not in TIERS:
         raise UserError(f"There is no tier '{tier}'.{did_you_mean(tier, TIERS)}")
@@ -85,6 +88,7 @@ def run(
 
     Raises:
         UserError: something is unknown, malformed or missing.
+
     """
     plan = make_plan(methods, datasets, seeds, tier, source, overrides, [Path(p) for p in plugins])
     return frame(execute(plan, Store(Path(results)), Path(root) if root else None, device))

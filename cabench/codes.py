@@ -30,6 +30,7 @@ class Factor:
         unit: the unit of a continuous factor (for tables).
         main: the salient factor by which the data set is summarised.
         learnable: False if even a supervised net cannot be expected to read it well.
+
     """
 
     name: str
@@ -59,7 +60,7 @@ class Factor:
         """Return the boolean rows (n,) on which the factor is probed."""
         if self.rows == "all":
             return np.ones(len(y), bool)
-        return y == (1 if self.rows == "target" else 0)
+        return np.asarray(y == (1 if self.rows == "target" else 0))
 
 
 # y itself is a factor of every data set, probed on all rows.
@@ -82,6 +83,7 @@ class Augmentation:
         grey: probability of dropping the colour.
         noise: largest standard deviation of added Gaussian noise (images are in [0, 1]).
         cutout: side of an erased square or cube as a share of the side (0 = none).
+
     """
 
     size: int
@@ -111,6 +113,7 @@ class Split:
         factors: what the labels mean.
         augmentation: how a training view may differ from the image.
         dataset: name of the data set.
+
     """
 
     x: np.ndarray
@@ -125,7 +128,9 @@ class Split:
         """Check shapes and types, so that no later step has to."""
         n = len(self.x)
         if self.x.dtype != np.uint8 or self.x.ndim not in (4, 5):
-            raise ValueError(f"x must be uint8 (n, c, h, w) or (n, c, d, h, w), not {self.x.dtype} {self.x.shape}")
+            raise ValueError(
+                f"x must be uint8 (n, c, h, w) or (n, c, d, h, w), not {self.x.dtype} {self.x.shape}"
+            )
         if self.y.shape != (n,) or not np.isin(self.y, (0, 1)).all():
             raise ValueError(f"y must hold 0 or 1 for each of the {n} images")
         for name, column in self.labels.items():
@@ -169,7 +174,8 @@ class Batch:
     Attributes:
         x: uint8 tensor (n, channels, ...), both groups present.
         y: int64 tensor (n,).
-        labels: factor name -> float tensor (n,); empty unless the method declares `supervision = "attributes"`.
+        labels: factor name -> float tensor (n,); empty unless `supervision = "attributes"`.
+
     """
 
     x: torch.Tensor

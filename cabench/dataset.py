@@ -37,6 +37,7 @@ class Dataset(ABC):
         factors: every factor but `target`, which all data sets have.
         sizes: tier -> (train, validation, test) number of synthetic images.
         augmentation: the views that keep this data set's factors.
+
     """
 
     name: ClassVar[str]
@@ -64,6 +65,7 @@ class Dataset(ABC):
 
         Raises:
             DataMissing: a file is missing or damaged.
+
         """
         raise UserError(
             f"The real source of '{self.name}' comes with a later release; run it with --source synthetic."

@@ -31,6 +31,7 @@ def execute(
 
     Raises:
         UserError: a data set's raw files are missing, or the results folder cannot be written.
+
     """
     store.check_writable()
     device = _device(device)
@@ -53,13 +54,16 @@ def check_codes(codes: Any, n: int) -> Codes:
 
     Raises:
         ValueError: says what is wrong with them.
+
     """
     if not isinstance(codes, Codes):
         raise ValueError(f"embed must return Codes, not {type(codes).__name__}")
     for space in SPACES:
         code = codes[space]
         if not isinstance(code, np.ndarray) or code.ndim != 2 or len(code) != n or code.shape[1] == 0:
-            raise ValueError(f"the {space} code must have shape ({n}, d), not {getattr(code, 'shape', type(code))}")
+            raise ValueError(
+                f"the {space} code must have shape ({n}, d), not {getattr(code, 'shape', type(code))}"
+            )
         if not np.issubdtype(code.dtype, np.floating) or not np.isfinite(code).all():
             raise ValueError(f"the {space} code holds values that are not finite numbers")
     return codes
@@ -110,7 +114,8 @@ def _cell(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, w
         "label": plan.labels.get(spec.run_id, spec.method),
         "spec": spec.to_json(),
     }
-    digest, training = None, {}
+    digest: str | None = None
+    training: dict[str, Any] = {}
     watch(spec, "loading", 0, 0)
     try:
         splits, digest = shelf.take(spec)
@@ -127,10 +132,14 @@ def _cell(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, w
         reason = f"{type(error).__name__}: {error}"
         outcome = {"status": "failed", "error": reason, "traceback": traceback.format_exc(), "metrics": []}
     times = clock.read()
-    return record | outcome | {
-        "training": training,
-        "provenance": provenance.static() | {"data_digest": digest, "device": device} | times,
-    }
+    return (
+        record
+        | outcome
+        | {
+            "training": training,
+            "provenance": provenance.static() | {"data_digest": digest, "device": device} | times,
+        }
+    )
 
 
 def _fit_and_measure(

@@ -27,6 +27,7 @@ class Plan:
         methods, datasets: name -> class.
         broken: plugins that were asked for through `all` and cannot be used, with the reason.
         labels: run id -> the method as tables name it, with the parameters that the user set.
+
     """
 
     cells: list[RunSpec]
@@ -50,6 +51,7 @@ def make_plan(
 
     Raises:
         UserError: something is unknown or malformed.
+
     """
     for word, known, what in ((tier, TIERS, "tier"), (source, SOURCES, "source")):
         if word not in known:
@@ -58,7 +60,8 @@ def make_plan(
     plugins = list(plugins)
     broken: dict[str, str] = {}
     chosen = {
-        kind: _choose(kind, text, plugins, broken) for kind, text in (("method", methods), ("dataset", datasets))
+        "method": _choose("method", methods, plugins, broken),
+        "dataset": _choose("dataset", datasets, plugins, broken),
     }
     classes = {kind: {name: cls for name, cls, _ in items} for kind, items in chosen.items()}
     ceiling_plugin = _ceiling(plugins)
@@ -72,7 +75,12 @@ def make_plan(
         data_params = resolve(dataset_cls, [dataset_user, per_dataset.get(dataset, {})], dataset)
 
         def spec(
-            method: str, cls: Any, user: Mapping[str, Any], seed: int, dataset: str = dataset, data: Any = data_params
+            method: str,
+            cls: Any,
+            user: Mapping[str, Any],
+            seed: int,
+            dataset: str = dataset,
+            data: Any = data_params,
         ) -> RunSpec:
             layers = [*tier_settings(cls, tier, dataset), user]
             return RunSpec(method, resolve(cls, layers, method), dataset, data, source, tier, seed)
@@ -214,6 +222,8 @@ def _overrides(
         elif owner in classes["dataset"]:
             per_dataset.setdefault(owner, {})[param] = value
         else:
-            known = [*classes["method"], *classes["dataset"]]
-            raise UserError(f"--set names '{owner}', which is not part of this run.{did_you_mean(owner, known)}")
+            plugins = [*classes["method"], *classes["dataset"]]
+            raise UserError(
+                f"--set names '{owner}', which is not part of this run.{did_you_mean(owner, plugins)}"
+            )
     return per_method, per_dataset

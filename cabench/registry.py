@@ -32,6 +32,7 @@ class Plugin:
         cls: the class name.
         card: the string class attributes (title, paper, modality, ...).
         error: why the plugin cannot be used; None if nothing is known against it.
+
     """
 
     kind: Kind
@@ -47,6 +48,7 @@ class Plugin:
 
         Raises:
             UserError: the file cannot be imported, or defines no such class.
+
         """
         if self.error:
             raise UserError(f"The {self.kind} '{self.name}' cannot be used: {self.error}")
@@ -63,6 +65,7 @@ def find(kind: Kind, files: Iterable[Path] = ()) -> dict[str, Plugin]:
 
     Raises:
         UserError: a --plugin file does not exist, or two plugins share a name.
+
     """
     found: dict[str, Plugin] = {}
     for plugin in (*_in_folders(kind), *_in_entry_points(kind), *_in_files(kind, files)):
@@ -79,6 +82,7 @@ def get(kind: Kind, name: str, files: Iterable[Path] = ()) -> Plugin:
 
     Raises:
         UserError: there is none of that name.
+
     """
     plugins = find(kind, files)
     if name not in plugins:

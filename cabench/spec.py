@@ -49,6 +49,7 @@ def resolve(cls: type, layers: list[Mapping[str, Any]], owner: str) -> dict[str,
 
     Raises:
         UserError: a layer names a parameter that `cls` lacks, or its value has the wrong type.
+
     """
     params = signature_defaults(cls)
     for layer in layers:

@@ -42,6 +42,7 @@ class Store:
 
         Raises:
             UserError: the folder is read-only or full.
+
         """
         path = self.root / shelf / record["run_id"] / "record.json"
         write_text(path, json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
@@ -59,6 +60,7 @@ def write_text(path: Path, text: str) -> None:
 
     Raises:
         UserError: the folder is read-only or full.
+
     """
     temporary = None
     try:
@@ -73,7 +75,9 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-        raise UserError(f"{path} could not be written ({error.strerror}); free space or choose another --results.") from error
+        raise UserError(
+            f"{path} could not be written ({error.strerror}); free space or choose another --results."
+        ) from error
 
 
 def _parse(path: Path) -> Record | None:

@@ -32,7 +32,14 @@ def cabench(tmp_path):
             environment["PYTHONPATH"] = str(ROOT)
         command = [sys.executable, "-m", "cabench", *map(str, args)]
         return subprocess.run(
-            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False, **kwargs
+            command,
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            **kwargs,
         )
 
     return call

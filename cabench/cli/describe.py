@@ -35,7 +35,9 @@ def command(name: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
         elif isinstance(value, list):
             click.echo(f"{key}:")
             for item in value:
-                click.echo("  " + ", ".join(f"{k} {v}" for k, v in item.items() if v not in (None, "", False)))
+                click.echo(
+                    "  " + ", ".join(f"{k} {v}" for k, v in item.items() if v not in (None, "", False))
+                )
         else:
             click.echo(f"{key}: {value}")
 
@@ -56,6 +58,8 @@ def _card(plugin: registry.Plugin) -> dict[str, Any]:
         card["augmentation"] = asdict(cls.augmentation)
     else:
         card["settings"] = {
-            f"{tier} / {dataset}": dict(values) for tier, table in cls.settings.items() for dataset, values in table.items()
+            f"{tier} / {dataset}": dict(values)
+            for tier, table in cls.settings.items()
+            for dataset, values in table.items()
         }
     return card

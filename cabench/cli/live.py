@@ -28,7 +28,9 @@ class Watcher:
         self._rows = {cell.run_id: ("waiting", "", "") for cell in cells}
         self._started: dict[tuple[str, str], float] = {}
         self._begun: dict[str, float] = {}
-        self._live = Live(console=out, get_renderable=self._table, refresh_per_second=4) if out.is_terminal else None
+        self._live = (
+            Live(console=out, get_renderable=self._table, refresh_per_second=4) if out.is_terminal else None
+        )
 
     def __enter__(self) -> Watcher:
         if self._live:

@@ -15,7 +15,9 @@ from cabench.metrics.separation import separation
 Ceilings = Mapping[tuple[str, str], float]
 
 
-def evaluate_codes(codes: Mapping[str, Codes], splits: Splits, ceilings: Ceilings | None = None) -> list[dict[str, Any]]:
+def evaluate_codes(
+    codes: Mapping[str, Codes], splits: Splits, ceilings: Ceilings | None = None
+) -> list[dict[str, Any]]:
     """Probe both codes for every factor and summarise.
 
     Args:
@@ -26,15 +28,20 @@ def evaluate_codes(codes: Mapping[str, Codes], splits: Splits, ceilings: Ceiling
     Returns:
         Rows with name, factor, space, rows, value, chance, ceiling, direction, n, home. The summary
         rows (info, leak, ...) have factor and space None.
+
     """
     ceilings = ceilings or {}
     rows = []
     for factor in splits.factors:
         targets = {part: _values(getattr(splits, part), factor) for part in ("train", "validation", "test")}
-        guesses = chance(targets["train"][1], targets["test"][1], bool(factor.classes), len(factor.classes or ()))
+        guesses = chance(
+            targets["train"][1], targets["test"][1], bool(factor.classes), len(factor.classes or ())
+        )
         for space in SPACES:
-            parts = [(codes[part][space][keep], values) for part, (keep, values) in targets.items()]
-            for name, value in linear_probe(*parts, categorical=bool(factor.classes)).items():
+            train, validation, test = (
+                (codes[part][space][keep], values) for part, (keep, values) in targets.items()
+            )
+            for name, value in linear_probe(train, validation, test, bool(factor.classes)).items():
                 rows.append(
                     {
                         "name": name,
@@ -58,7 +65,11 @@ def evaluate_codes(codes: Mapping[str, Codes], splits: Splits, ceilings: Ceiling
 
 def home_scores(rows: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
     """Return (factor, metric) -> score in the factor's home space: a ceiling, if the codes were supervised."""
-    return {(row["factor"], row["name"]): row["value"] for row in rows if row["factor"] and row["space"] == row["home"]}
+    return {
+        (row["factor"], row["name"]): row["value"]
+        for row in rows
+        if row["factor"] and row["space"] == row["home"]
+    }
 
 
 def _summary(name: str, value: float, n: int) -> dict[str, Any]:

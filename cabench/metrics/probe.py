@@ -33,6 +33,7 @@ def linear_probe(train: Part, validation: Part, test: Part, categorical: bool) -
     >>> z = np.repeat([[0.0], [1.0]], 20, axis=0); t = np.repeat([0, 1], 20)
     >>> linear_probe((z, t), (z, t), (z, t), categorical=True)["accuracy"]
     1.0
+
     """
     if min(len(train[1]), len(validation[1]), len(test[1])) == 0:
         raise ValueError("a probe needs rows in train, validation and test")
@@ -54,8 +55,10 @@ def chance(train: np.ndarray, test: np.ndarray, categorical: bool, classes: int)
     return {"r2": 0.0, "mae": float(np.abs(test - np.median(train)).mean())}
 
 
-def _logistic(codes: list[np.ndarray], train: np.ndarray, validation: np.ndarray, test: np.ndarray) -> dict[str, float]:
-    best, best_score = None, -np.inf
+def _logistic(
+    codes: list[np.ndarray], train: np.ndarray, validation: np.ndarray, test: np.ndarray
+) -> dict[str, float]:
+    best, best_score = test, -np.inf
     model = LogisticRegression(max_iter=300, warm_start=True)
     # One BLAS thread: more only fight over small matrices.
     with threadpool_limits(1), warnings.catch_warnings():
@@ -75,7 +78,12 @@ def _balanced(truth: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def _ridge(
-    codes: list[np.ndarray], train: np.ndarray, validation: np.ndarray, test: np.ndarray, centre: float, scale: float
+    codes: list[np.ndarray],
+    train: np.ndarray,
+    validation: np.ndarray,
+    test: np.ndarray,
+    centre: float,
+    scale: float,
 ) -> dict[str, float]:
     best, best_score = test, np.inf
     with threadpool_limits(1):

@@ -33,6 +33,7 @@ def separation(rows: Iterable[Mapping[str, Any]], factors: Iterable[Factor]) -> 
     Returns:
         info, leak, CAscore in [0, 1] (None without ceilings: they are the scale); delta_tot and
         delta_tot_y in percentage points over the categorical factors, without and with `target`.
+
     """
     table = {(row["factor"], row["space"]): row for row in rows if row["name"] in ("balanced_accuracy", "r2")}
     home_gains, foreign_gains = [], []

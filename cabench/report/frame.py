@@ -7,7 +7,19 @@ from typing import Any
 
 import pandas as pd
 
-CELL = ["dataset", "source", "tier", "method", "seed", "status", "error", "flattened", "wall_s", "cpu_s", "run_id"]
+CELL = [
+    "dataset",
+    "source",
+    "tier",
+    "method",
+    "seed",
+    "status",
+    "error",
+    "flattened",
+    "wall_s",
+    "cpu_s",
+    "run_id",
+]
 METRIC = ["name", "factor", "space", "home", "rows", "value", "chance", "ceiling", "direction", "n"]
 
 

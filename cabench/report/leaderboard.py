@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -86,7 +85,13 @@ def _summary(part: pd.DataFrame) -> pd.DataFrame:
         flat = per_seed["flattened"].dropna()
         budget = "-" if flat.empty else ("flattened" if all(flat) else "at this budget")
         rows.append(
-            {"method": method, "seeds": seeds, **scores, "s/cell": _mean(seconds, digits=0), "validation loss": budget}
+            {
+                "method": method,
+                "seeds": seeds,
+                **scores,
+                "s/cell": _mean(seconds, digits=0),
+                "validation loss": budget,
+            }
         )
     return pd.DataFrame(rows)
 
@@ -101,10 +106,16 @@ def _probes(part: pd.DataFrame) -> pd.DataFrame:
     for row in ordered.itertuples():
         arrow = "↓" if row.abroad else "↑"
         columns[(row.factor, row.space)] = f"{row.factor} {SHORT[row.name]} {row.space[0]} {arrow}"
-    rows = [{"method": "chance"} | {title: _mean(_pick(heads, key)["chance"]) for key, title in columns.items()}]
+    rows = [
+        {"method": "chance"} | {title: _mean(_pick(heads, key)["chance"]) for key, title in columns.items()}
+    ]
     for method, cells in heads.groupby("method", sort=True):
-        rows.append({"method": method} | {title: _mean(_pick(cells, key)["value"]) for key, title in columns.items()})
-    rows.append({"method": "ceiling"} | {title: _mean(_pick(heads, key)["ceiling"]) for key, title in columns.items()})
+        rows.append(
+            {"method": method} | {title: _mean(_pick(cells, key)["value"]) for key, title in columns.items()}
+        )
+    rows.append(
+        {"method": "ceiling"} | {title: _mean(_pick(heads, key)["ceiling"]) for key, title in columns.items()}
+    )
     return pd.DataFrame(rows)
 
 

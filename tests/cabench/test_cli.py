@@ -73,7 +73,20 @@ def test_describe_gives_parameters_and_factors(cabench, name):
         (["report", "--results", "nowhere"], "no records in nowhere"),
         (["run", "--plugin", "nowhere.py"], "nowhere.py does not exist"),
         (["run", "--methods", "pca", "--datasets", "cifar_mnist", "--source", "real"], "--data-root"),
-        (["run", "--methods", "pca", "--datasets", "odir_subtypes", "--source", "real", "--data-root", "."], "later"),
+        (
+            [
+                "run",
+                "--methods",
+                "pca",
+                "--datasets",
+                "odir_subtypes",
+                "--source",
+                "real",
+                "--data-root",
+                ".",
+            ],
+            "later",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(cabench, args, sentence):
@@ -119,7 +132,17 @@ def test_a_failing_cell_is_recorded_and_the_rest_finish(cabench, plugins, tmp_pa
 
 
 def test_dry_run_shows_the_plan_and_writes_nothing(cabench, plugins, tmp_path):
-    done = cabench("run", "--methods", "corner", "--datasets", "toy", "--seeds", "0:3", "--dry-run", *toys(plugins, "corner"))
+    done = cabench(
+        "run",
+        "--methods",
+        "corner",
+        "--datasets",
+        "toy",
+        "--seeds",
+        "0:3",
+        "--dry-run",
+        *toys(plugins, "corner"),
+    )
     assert done.returncode == 0
     assert "3 cells" in done.stdout
     assert not (tmp_path / "results").exists()

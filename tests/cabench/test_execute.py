@@ -10,7 +10,9 @@ from cabench.store import Store
 
 @pytest.fixture
 def records(tmp_path, plugins):
-    plan = make_plan("corner,constant", "toy", tier="smoke", plugins=[plugins / "toy.py", plugins / "corner.py"])
+    plan = make_plan(
+        "corner,constant", "toy", tier="smoke", plugins=[plugins / "toy.py", plugins / "corner.py"]
+    )
     return execute(plan, Store(tmp_path), device="cpu")
 
 
@@ -23,7 +25,11 @@ def value(records, method, name, factor=None, space=None):
 def test_an_oracle_scores_best_and_a_constant_scores_chance(records):
     assert value(records, "corner", "balanced_accuracy", "glow", "salient")["value"] == 1.0
     assert value(records, "corner", "balanced_accuracy", "bar", "common")["value"] == 1.0
-    for name, factor in (("balanced_accuracy", "glow"), ("balanced_accuracy", "bar"), ("balanced_accuracy", "target")):
+    for name, factor in (
+        ("balanced_accuracy", "glow"),
+        ("balanced_accuracy", "bar"),
+        ("balanced_accuracy", "target"),
+    ):
         for space in ("common", "salient"):
             row = value(records, "constant", name, factor, space)
             assert row["value"] == row["chance"] == 0.5
@@ -35,14 +41,26 @@ def test_every_number_stands_beside_chance_and_ceiling(records):
             if row["factor"]:
                 assert row["chance"] is not None
                 assert row["ceiling"] is not None
-            assert set(row) >= {"name", "factor", "space", "rows", "value", "chance", "ceiling", "direction", "n"}
+            assert set(row) >= {
+                "name",
+                "factor",
+                "space",
+                "rows",
+                "value",
+                "chance",
+                "ceiling",
+                "direction",
+                "n",
+            }
 
 
 def test_a_record_holds_spec_status_and_provenance(records):
     record = json.loads(json.dumps(records[0]))
     assert set(record["spec"]) == {"method", "params", "dataset", "dataset_params", "source", "tier", "seed"}
     assert record["status"] == "done"
-    assert {"packages", "cpu", "data_digest", "wall_s", "cpu_s", "peak_memory_mb"} <= set(record["provenance"])
+    assert {"packages", "cpu", "data_digest", "wall_s", "cpu_s", "peak_memory_mb"} <= set(
+        record["provenance"]
+    )
 
 
 def test_the_frame_has_one_row_per_metric(records):

@@ -53,7 +53,11 @@ def test_an_entry_point_is_found_without_importing_it(tmp_path):
     import cabench
 
     out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=next(iter(cabench.__path__)) + "/.."
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=next(iter(cabench.__path__)) + "/..",
     )
     assert out.stdout.strip() == "From outside"
 
