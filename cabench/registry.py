@@ -70,9 +70,8 @@ def find(kind: Kind, files: Iterable[Path] = ()) -> dict[str, Plugin]:
     found: dict[str, Plugin] = {}
     for plugin in (*_in_folders(kind), *_in_entry_points(kind), *_in_files(kind, files)):
         if plugin.name in found:
-            raise UserError(
-                f"Two {kind}s are called '{plugin.name}': {found[plugin.name].file} and {plugin.file}; rename one."
-            )
+            both = f"{found[plugin.name].file} and {plugin.file}"
+            raise UserError(f"Two {kind}s are called '{plugin.name}': {both}; rename one.")
         found[plugin.name] = plugin
     return dict(sorted(found.items()))
 

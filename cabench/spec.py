@@ -65,7 +65,7 @@ def _like(value: Any, default: Any, what: str) -> Any:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if default is None or isinstance(default, inspect._empty):
         return value
-    if isinstance(default, bool) or isinstance(default, str):
+    if isinstance(default, (bool, str)):
         good = isinstance(value, type(default))
     elif isinstance(default, float):
         good, value = number, float(value) if number else value

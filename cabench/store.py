@@ -30,7 +30,8 @@ class Store:
                 probe.flush()
         except OSError as error:
             raise UserError(
-                f"The results folder {self.root} cannot be written ({error.strerror}); choose another with --results."
+                f"The results folder {self.root} cannot be written ({error.strerror}); "
+                "choose another with --results."
             ) from error
 
     def read(self, run_id: str, shelf: str = "runs") -> Record | None:

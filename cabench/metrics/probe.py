@@ -21,7 +21,9 @@ def linear_probe(train: Part, validation: Part, test: Part, categorical: bool) -
     """Fit on train, choose the penalty on validation, score on test (METHODS 5.1).
 
     Args:
-        train, validation, test: a code (n, d) with the factor's values (n,); no NaN.
+        train: a code (n, d) with the factor's values (n,); no NaN.
+        validation: the same for the rows that choose the penalty.
+        test: the same for the rows that are scored.
         categorical: multinomial logistic regression if true, ridge regression if not.
 
     Returns:

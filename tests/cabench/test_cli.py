@@ -1,7 +1,12 @@
 import json
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
+
+import cabench as package
 
 
 def toys(plugins, *names):
@@ -20,10 +25,7 @@ def test_help_and_list_answer_at_once(cabench, args):
     assert min(times) < 0.3
 
 
-def test_list_imports_neither_torch_nor_a_plugin(tmp_path):
-    import subprocess
-    import sys
-
+def test_list_imports_neither_torch_nor_a_plugin():
     code = (
         "import sys; from click.testing import CliRunner; from cabench.cli.main import cli\n"
         "for args in (['--help'], ['list', 'methods'], ['list', 'datasets', '--json'], ['list', 'metrics']):\n"
@@ -32,11 +34,7 @@ def test_list_imports_neither_torch_nor_a_plugin(tmp_path):
         "heavy &= set(sys.modules); assert not heavy, heavy\n"
         "assert not any(m.startswith(('cabench.methods.', 'cabench.datasets.')) for m in sys.modules)\n"
     )
-    from pathlib import Path
-
-    import cabench
-
-    where = Path(cabench.__file__).parent.parent
+    where = Path(package.__file__).parent.parent
     subprocess.run([sys.executable, "-c", code], check=True, cwd=where)
 
 

@@ -1,4 +1,4 @@
-"""A data set of 8x8 images small enough for every test of the harness: brightness is salient, a bar is common."""
+"""A data set of 8x8 images, small enough for every test: brightness is salient, a bar is common."""
 
 from __future__ import annotations
 
