@@ -1,0 +1,68 @@
+"""An untrained encoder pair: what the architecture alone gives."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from cabench.augment.views import Canvas, whole
+from cabench.codes import Batch, Split
+from cabench.method import Context, Settings
+from cabench.nets.encoder import encoder
+from cabench.train import EMBED_ROWS, Draws, LightningMethod, Terms
+
+
+class RandomEncoders(LightningMethod):
+    """Two encoders at their initialisation, their BatchNorm calibrated by one pass over train (METHODS 2.13).
+
+    Args:
+        common_dim: size of the common code.
+        salient_dim: size of the salient code.
+        backbone: "small" or "resnet18".
+    """
+
+    name = "random"
+    title = "Untrained encoder pair"
+    paper = ""
+    kind = "reference"
+    supervision = "none"
+    needs_both_groups = False
+    settings: ClassVar[Settings] = {"paper": {"*": {"backbone": "resnet18"}}}
+    epochs = 0
+
+    def __init__(self, *, common_dim: int = 32, salient_dim: int = 32, backbone: str = "small") -> None:
+        self.common_dim = common_dim
+        self.salient_dim = salient_dim
+        self.backbone = backbone
+
+    def build(self, train: Split, view: Canvas) -> dict[str, nn.Module]:
+        """Return two encoders."""
+        return {
+            "common": encoder(self.backbone, view, self.common_dim),
+            "salient": encoder(self.backbone, view, self.salient_dim),
+        }
+
+    @torch.no_grad()
+    def fit(self, train: Split, validation: Split | None = None, context: Context = Context()) -> Self:
+        """Calibrate the running statistics of BatchNorm."""
+        super().fit(train, validation, context)
+        norms = [m for m in self.networks_.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over the pass
+        self.networks_.train()
+        for i in range(0, len(train), EMBED_ROWS):
+            x = torch.from_numpy(train.x[i : i + EMBED_ROWS]).to(context.device)
+            self.encode(whole(x, self.canvas_.size))
+        self.networks_.eval()
+        return self
+
+    def training_loss(self, batch: Batch, draws: Draws) -> Terms:
+        """Return nothing: the budget is 0 epochs."""
+        return {}
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two codes."""
+        return self.networks_["common"](x), self.networks_["salient"](x)

@@ -1,0 +1,107 @@
+"""The ceiling: two encoders trained on the factors themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cabench.augment.views import Canvas, views
+from cabench.codes import SPACES, Batch, Factor, Split
+from cabench.errors import UserError
+from cabench.method import Settings
+from cabench.nets.encoder import encoder
+from cabench.train import Draws, LightningMethod, Terms
+
+
+class Supervised(LightningMethod):
+    """One encoder per space, trained on all factors at home there; NaN labels are left out (METHODS 2.13).
+
+    Args:
+        common_dim: size of the common code.
+        salient_dim: size of the salient code.
+        backbone: "small" or "resnet18".
+        epochs: budget.
+        batch_size: rows per step.
+        learning_rate: of Adam, with warm-up and cosine.
+    """
+
+    name = "supervised"
+    title = "Supervised on every factor (the ceiling)"
+    paper = ""
+    kind = "reference"
+    supervision = "attributes"
+    role = "ceiling"
+    needs_both_groups = False
+    settings: ClassVar[Settings] = {
+        "smoke": {"*": {"epochs": 3, "batch_size": 100}},
+        "paper": {"*": {"backbone": "resnet18", "epochs": 100, "batch_size": 512, "learning_rate": 1e-3}},
+    }
+
+    def __init__(
+        self,
+        *,
+        common_dim: int = 32,
+        salient_dim: int = 32,
+        backbone: str = "small",
+        epochs: int = 20,
+        batch_size: int = 128,
+        learning_rate: float = 4e-3,
+    ) -> None:
+        self.common_dim = common_dim
+        self.salient_dim = salient_dim
+        self.backbone = backbone
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+
+    def build(self, train: Split, view: Canvas) -> dict[str, nn.Module]:
+        """Return an encoder per space and a linear head per factor.
+
+        Raises:
+            UserError: the split carries no factors.
+        """
+        if not train.factors:
+            raise UserError("'supervised' needs a training split with labels and factors.")
+        self.factors_: tuple[Factor, ...] = train.factors
+        self.scales_ = {
+            f.name: (float(np.nanmean(train.labels[f.name])), float(np.nanstd(train.labels[f.name])) or 1.0)
+            for f in train.factors
+        }
+        dims = {"common": self.common_dim, "salient": self.salient_dim}
+        networks: dict[str, nn.Module] = {
+            space: encoder(self.backbone, view, dims[space]) for space in SPACES
+        }
+        for factor in train.factors:
+            networks[f"head_{factor.name}"] = nn.Linear(dims[factor.home], len(factor.classes or (0,)))
+        return networks
+
+    def training_loss(self, batch: Batch, draws: Draws) -> Terms:
+        """Return cross-entropy per class factor and standardised squared error per continuous one."""
+        # A crop, flip or turn may change what is asked for (a position, a side), so only tones and noise vary.
+        mild = replace(self.canvas_.augmentation, crop=1.0, shift=0.0, flip=0.0, rotation=0.0, cutout=0.0)
+        view = views(batch.x, mild, draws.augmentation)
+        codes = {space: F.relu(self.networks_[space](view)) for space in SPACES}
+        terms: Terms = {}
+        for factor in self.factors_:
+            values = batch.labels[factor.name]
+            known = ~values.isnan()
+            if factor.rows != "all":
+                known &= batch.y == (1 if factor.rows == "target" else 0)
+            read = self.networks_[f"head_{factor.name}"](codes[factor.home])
+            values = torch.where(known, values, 0.0)
+            if factor.classes:
+                losses = F.cross_entropy(read, values.long(), reduction="none")
+            else:
+                mean, scale = self.scales_[factor.name]
+                losses = (read[:, 0] - (values - mean) / scale).square()
+            terms[factor.name] = ((losses * known).sum() / known.sum().clamp(min=1), 1.0)
+        return terms
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the layers before the heads."""
+        return F.relu(self.networks_["common"](x)), F.relu(self.networks_["salient"](x))
