@@ -27,11 +27,13 @@ class Context:
     Attributes:
         seed: the training seed; every random stream is derived from it.
         device: "cpu" or "cuda".
+        threads: CPU threads of torch during the fit; None leaves them as they are.
         progress: called with (finished epochs, all epochs).
     """
 
     seed: int = 0
     device: str = "cpu"
+    threads: int | None = None
     progress: Callable[[int, int], None] = _silent
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
+import threading
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -26,7 +28,7 @@ from cabench.seeds import numpy_stream, stream_seed
 Terms = dict[str, tuple[Tensor, float]]
 WARM_UP = 0.05  # share of the steps
 EMBED_ROWS = 500
-# The validation loss has flattened when the last fifth of the budget brought less than this share of the whole gain.
+# The validation loss has flattened when the last fifth of the budget brought less than this share of the gain.
 FLAT_SHARE = 0.05
 VALIDATIONS = 10  # how often the validation loss is looked at during a fit
 
@@ -83,11 +85,12 @@ class LightningMethod(Method):
             raise UserError(f"'{self.name}' needs at least two background and two target images to train.")
         self.canvas_ = canvas(train)
         self.history_, self.flattened_ = [], None
-        with isolated(stream_seed(context.seed, "init")):
+        with isolated(stream_seed(context.seed, "init"), context.threads):
             self.networks_ = nn.ModuleDict(self.build(train, self.canvas_)).to(context.device)
             if self.epochs:
                 self._train(train, validation, context)
-        self.networks_.eval()
+        # Lightning leaves the networks on the CPU.
+        self.networks_.eval().to(context.device)
         return self
 
     @torch.no_grad()
@@ -97,7 +100,7 @@ class LightningMethod(Method):
         self.networks_.eval()
         pieces = [
             self.encode(whole(torch.from_numpy(x[i : i + EMBED_ROWS]).to(device), self.canvas_.size))
-            for i in range(0, len(x), EMBED_ROWS)
+            for i in range(0, max(1, len(x)), EMBED_ROWS)
         ]
         common, salient = (torch.cat(codes).float().cpu().numpy() for codes in zip(*pieces, strict=True))
         return Codes(common, salient)
@@ -115,10 +118,13 @@ class LightningMethod(Method):
             num_sanity_val_steps=0,
             check_val_every_n_epoch=max(1, self.epochs // VALIDATIONS),
         )
+        # A signal keeps the meaning that the harness gave it.
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
         validation_loader = (
             None if validation is None else module.loader(validation, context.seed, shuffle=False)
         )
-        trainer.fit(module, module.loader(train, context.seed, shuffle=True), validation_loader)
+        with interruptible():
+            trainer.fit(module, module.loader(train, context.seed, shuffle=True), validation_loader)
         self.history_ = module.history
         self.flattened_ = flattened(
             [epoch["validation/loss"] for epoch in self.history_ if "validation/loss" in epoch]
@@ -126,7 +132,9 @@ class LightningMethod(Method):
 
 
 def flattened(losses: list[float]) -> bool | None:
-    """Return whether the last fifth of the looks at a validation loss brought almost nothing; None if too few.
+    """Return whether the last fifth of the looks at a validation loss brought almost nothing.
+
+    With fewer than five looks nobody can tell: None.
 
     >>> flattened([10, 5, 3, 2.2, 2.1, 2.05, 2.02, 2.0, 2.0, 2.0])
     True
@@ -158,7 +166,23 @@ def stratified_batches(y: np.ndarray, size: int, rng: np.random.Generator | None
 
 
 @contextmanager
-def isolated(seed: int) -> Iterator[None]:
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C out as KeyboardInterrupt: Lightning turns it into an exit and deafens SIGINT for good."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as exit_:
+        if isinstance(exit_.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if main and handler is not None:
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def isolated(seed: int, threads: int | None = None) -> Iterator[None]:
     """Seed torch for the initialisation of networks, and put every global state back afterwards."""
     loggers = [
         logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")
@@ -168,13 +192,17 @@ def isolated(seed: int) -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     deterministic = torch.are_deterministic_algorithms_enabled()
+    threads_before = torch.get_num_threads()
     try:
+        if threads is not None:
+            torch.set_num_threads(threads)
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(seed)
             yield
     finally:
         torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(threads_before)
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
@@ -227,7 +255,7 @@ class _Module(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         self.history.append(self._means("train"))
         if not math.isfinite(self.history[-1]["train/loss"]):
-            raise RuntimeError(f"the loss became NaN in epoch {len(self.history)}")
+            raise RuntimeError(f"the loss became NaN at epoch {len(self.history)}")
         self.history[-1] |= self._validated
         self._validated = {}
         self._held[1].progress(len(self.history), self._held[0].epochs)

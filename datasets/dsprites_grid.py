@@ -16,6 +16,8 @@ CELL = SIDE // 2
 CHUNK = 500
 # Within 34 degrees no square looks like a square turned the other way.
 LARGEST_TURN = 0.6
+# The grid is darker than the sprite, or white on white would hide its outline.
+GRID_INTENSITY = 0.5
 
 
 class DspritesGrid(Dataset):
@@ -66,12 +68,12 @@ def _chunk(y: np.ndarray, part: str, rng: np.random.Generator) -> tuple[np.ndarr
             rng.uniform(-0.05, 0.05, (n, 2)), rng.uniform(0.5, 2.0, n),
         )  # fmt: skip
         top, left = CELL * (index % 2), CELL * (index // 2)
-        image[:, top : top + CELL, left : left + CELL] = cell
+        image[:, top : top + CELL, left : left + CELL] = GRID_INTENSITY * cell
         labels[f"stroke_{quadrant}"] = cell.mean((1, 2)).astype(float)
         labels[f"slant_{quadrant}"] = _slant(cell)
     sprite = {
         "shape": rng.integers(0, len(SHAPES), n).astype(float),
-        "scale": rng.uniform(0.55, 1, n),
+        "scale": rng.uniform(0.6, 1, n),
         "orientation": rng.uniform(-LARGEST_TURN, LARGEST_TURN, n),
         "x": rng.uniform(0, 1, n),
         "y": rng.uniform(0, 1, n),

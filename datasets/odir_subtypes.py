@@ -28,9 +28,7 @@ class OdirSubtypes(Dataset):
         Factor("sex", "common", "all", ("female", "male")),
         Factor("eye", "common", "all", fundus.EYES),
     )
-    augmentation = Augmentation(
-        size=32, crop=0.6, brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05
-    )
+    augmentation = Augmentation(size=32, crop=0.6, brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05)
 
     def synthetic(self, n: int, seed: int, part: str) -> Rendered:
         """Render n fundus phantoms, x uint8 (n, 3, 64, 64); `subtype` is NaN on background."""

@@ -19,7 +19,7 @@ LOGVAR_RANGE = 15.0
 
 
 class CVAE(LightningMethod):
-    """Abid and Zou, 2019, arXiv:1902.04601; the loss is that of METHODS 2.4 with the nets of the matched track.
+    """Abid and Zou, 2019, arXiv:1902.04601: the loss of METHODS 2.4 with the nets of the matched track.
 
     Args:
         common_dim: size of the common code.
@@ -40,7 +40,10 @@ class CVAE(LightningMethod):
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 100}},
         "quick": {"*": {"epochs": 40}},
-        "paper": {"*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 1e-3}},
+        "paper": {
+            "*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 1e-3},
+            "schizophrenia_mri": {"backbone": "small"},
+        },
     }
 
     def __init__(
@@ -55,8 +58,6 @@ class CVAE(LightningMethod):
         batch_size: int = 256,
         learning_rate: float = 4e-3,
     ) -> None:
-        if tc != "none":
-            raise UserError(f"cvae has no tc '{tc}' yet.{did_you_mean(tc, ['none'])}")
         self.common_dim = common_dim
         self.salient_dim = salient_dim
         self.beta = beta
@@ -67,7 +68,15 @@ class CVAE(LightningMethod):
         self.learning_rate = learning_rate
 
     def build(self, train: Split, view: Canvas) -> dict[str, nn.Module]:
-        """Return two encoders, each to a mean and a log-variance, and a decoder of both codes."""
+        """Return two encoders, each to a mean and a log-variance, and a decoder of both codes.
+
+        Raises:
+            UserError: `tc` is not "none", or the image side is no multiple of 8.
+        """
+        if self.tc != "none":
+            raise UserError(
+                f"'cvae' has no total-correlation term '{self.tc}' yet.{did_you_mean(self.tc, ['none'])}"
+            )
         return {
             "common": encoder(self.backbone, view, 2 * self.common_dim),
             "salient": encoder(self.backbone, view, 2 * self.salient_dim),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +31,9 @@ class RandomEncoders(LightningMethod):
     kind = "reference"
     supervision = "none"
     needs_both_groups = False
-    settings: ClassVar[Settings] = {"paper": {"*": {"backbone": "resnet18"}}}
+    settings: ClassVar[Settings] = {
+        "paper": {"*": {"backbone": "resnet18"}, "schizophrenia_mri": {"backbone": "small"}}
+    }
     epochs = 0
 
     def __init__(self, *, common_dim: int = 32, salient_dim: int = 32, backbone: str = "small") -> None:
@@ -53,9 +57,9 @@ class RandomEncoders(LightningMethod):
             norm.reset_running_stats()
             norm.momentum = None  # a plain mean over the pass
         self.networks_.train()
-        for i in range(0, len(train), EMBED_ROWS):
-            x = torch.from_numpy(train.x[i : i + EMBED_ROWS]).to(context.device)
-            self.encode(whole(x, self.canvas_.size))
+        # In equal parts: a last part of one image would leave BatchNorm nothing to measure.
+        for rows in np.array_split(train.x, math.ceil(len(train) / EMBED_ROWS)):
+            self.encode(whole(torch.from_numpy(rows).to(context.device), self.canvas_.size))
         self.networks_.eval()
         return self
 

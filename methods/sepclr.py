@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -61,6 +62,7 @@ class SepCLR(LightningMethod):
                 "null_weight": 10.0,
             },
             "odir_subtypes": {"batch_size": 256, "epochs": 200, "salient_weight": 1.0, "null_weight": 100.0},
+            "schizophrenia_mri": {"backbone": "small"},
         },
     }
 
@@ -99,7 +101,7 @@ class SepCLR(LightningMethod):
         }
 
     def training_loss(self, batch: Batch, draws: Draws) -> Terms:
-        """Draw two views of each image and return the four terms."""
+        """Draw two views of each image and return the four terms of METHODS 2.1, the first two in halves."""
         common, salient = [], []
         for _ in range(2):
             view = views(batch.x, self.canvas_.augmentation, draws.augmentation)
@@ -109,8 +111,10 @@ class SepCLR(LightningMethod):
             salient.append(self.networks_["salient_head"](self.networks_["salient"](view)))
         terms = sepclr_terms((common[0], common[1]), (salient[0], salient[1]), batch.y)
         weights = {
-            "common": self.common_weight,
-            "salient": self.salient_weight,
+            "alignment_common": self.common_weight,
+            "uniformity_common": self.common_weight,
+            "alignment_salient": self.salient_weight,
+            "uniformity_salient": self.salient_weight,
             "null": self.null_weight,
             "joint_entropy": self.joint_entropy_weight,
         }
@@ -124,7 +128,9 @@ class SepCLR(LightningMethod):
 def sepclr_terms(
     common: tuple[Tensor, Tensor], salient: tuple[Tensor, Tensor], y: Tensor
 ) -> dict[str, Tensor]:
-    """Return the raw terms L_com, L_sal, L_null and L_jem of METHODS 2.1.
+    """Return the raw terms of METHODS 2.1: both halves of L_com and of L_sal, then L_null and L_jem.
+
+    Uniformity is summed over the two views: it counts twice, as published.
 
     Args:
         common: normalised common heads of the two views, each (n, d_c).
@@ -133,11 +139,13 @@ def sepclr_terms(
     """
     target = y.to(salient[0].dtype)
     zeroed = [s * target[:, None] for s in salient]
-    origin = salient[0].new_zeros(()).expand_as(salient[0])
+    origin = torch.zeros_like(salient[0])
+    nulls = [alignment(s, origin, weights=1 - target) for s in salient]
     return {
-        "common": alignment(*common) + uniformity(common[0]) + uniformity(common[1]),
-        "salient": alignment(*salient, weights=target) + uniformity(zeroed[0]) + uniformity(zeroed[1]),
-        "null": sum((alignment(s, origin, weights=1 - target) for s in salient), start=target.new_zeros(()))
-        / 2,
+        "alignment_common": alignment(*common),
+        "uniformity_common": uniformity(common[0]) + uniformity(common[1]),
+        "alignment_salient": alignment(*salient, weights=target),
+        "uniformity_salient": uniformity(zeroed[0]) + uniformity(zeroed[1]),
+        "null": (nulls[0] + nulls[1]) / 2,
         "joint_entropy": (joint_entropy(common[0], zeroed[0]) + joint_entropy(common[1], zeroed[1])) / 2,
     }

@@ -36,7 +36,10 @@ class SimCLR(LightningMethod):
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 100}},
         "quick": {"schizophrenia_mri": {"epochs": 26}},
-        "paper": {"*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 3e-4}},
+        "paper": {
+            "*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 3e-4},
+            "schizophrenia_mri": {"backbone": "small"},
+        },
     }
 
     def __init__(

@@ -39,7 +39,10 @@ class Supervised(LightningMethod):
     needs_both_groups = False
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 100}},
-        "paper": {"*": {"backbone": "resnet18", "epochs": 100, "batch_size": 512, "learning_rate": 1e-3}},
+        "paper": {
+            "*": {"backbone": "resnet18", "epochs": 100, "batch_size": 512, "learning_rate": 1e-3},
+            "schizophrenia_mri": {"backbone": "small"},
+        },
     }
 
     def __init__(
@@ -68,10 +71,7 @@ class Supervised(LightningMethod):
         if not train.factors:
             raise UserError("'supervised' needs a training split with labels and factors.")
         self.factors_: tuple[Factor, ...] = train.factors
-        self.scales_ = {
-            f.name: (float(np.nanmean(train.labels[f.name])), float(np.nanstd(train.labels[f.name])) or 1.0)
-            for f in train.factors
-        }
+        self.scales_ = {factor.name: _scale(train.labels[factor.name]) for factor in train.factors}
         dims = {"common": self.common_dim, "salient": self.salient_dim}
         networks: dict[str, nn.Module] = {
             space: encoder(self.backbone, view, dims[space]) for space in SPACES
@@ -82,7 +82,7 @@ class Supervised(LightningMethod):
 
     def training_loss(self, batch: Batch, draws: Draws) -> Terms:
         """Return cross-entropy per class factor and standardised squared error per continuous one."""
-        # A crop, flip or turn may change what is asked for (a position, a side), so only tones and noise vary.
+        # A crop, flip or turn may change what is asked for (a position, a side): only tones and noise vary.
         mild = replace(self.canvas_.augmentation, crop=1.0, shift=0.0, flip=0.0, rotation=0.0, cutout=0.0)
         view = views(batch.x, mild, draws.augmentation)
         codes = {space: F.relu(self.networks_[space](view)) for space in SPACES}
@@ -105,3 +105,11 @@ class Supervised(LightningMethod):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the layers before the heads."""
         return F.relu(self.networks_["common"](x)), F.relu(self.networks_["salient"](x))
+
+
+def _scale(column: np.ndarray) -> tuple[float, float]:
+    """Return mean and standard deviation of the known values (n,); 0 and 1 where there is nothing to scale."""
+    known = column[~np.isnan(column)]
+    if len(known) == 0:
+        return 0.0, 1.0
+    return float(known.mean()), float(known.std()) or 1.0

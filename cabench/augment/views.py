@@ -53,7 +53,7 @@ def views(x: Tensor, augmentation: Augmentation, generator: torch.Generator) -> 
     """
     geometric = augmentation.crop < 1 or augmentation.shift or augmentation.flip or augmentation.rotation
     view = _warped(x, augmentation, generator) if geometric else whole(x, augmentation.size)
-    if view.shape[1] == 3:
+    if view.shape[1] == 3 and (augmentation.saturation or augmentation.hue or augmentation.grey):
         view = _coloured(view, augmentation, generator)
     elif augmentation.brightness or augmentation.contrast:
         view = _toned(view, augmentation, generator)
@@ -69,10 +69,10 @@ def views(x: Tensor, augmentation: Augmentation, generator: torch.Generator) -> 
 def _pooled(x: Tensor, size: int) -> Tensor:
     """Average over whole pixels as far as that goes, so that later sampling does not alias."""
     image = x.float() / 255
-    factor = min(image.shape[2:]) // size
-    if factor < 2:
-        return image
-    return F.avg_pool3d(image, factor) if image.ndim == 5 else F.avg_pool2d(image, factor)
+    factors = [max(1, side // size) for side in image.shape[2:]]
+    # Pooling would cut off a remainder; then the pooled image is a resized one.
+    sides = [side // factor for side, factor in zip(image.shape[2:], factors, strict=True)]
+    return image if max(factors) == 1 else F.interpolate(image, size=sides, mode="area")
 
 
 def _uniform(low: float, high: float, n: int, generator: torch.Generator) -> Tensor:
@@ -103,10 +103,10 @@ def _warped(x: Tensor, a: Augmentation, generator: torch.Generator) -> Tensor:
     for axis, (scale, offset) in enumerate(zip(scales, offsets, strict=True)):
         theta[:, axis, axis] = scale
         theta[:, axis, axes] = offset
-    if axes == 2:
-        cosine, sine = angle.cos(), angle.sin()
-        theta[:, 0, 0], theta[:, 0, 1] = scales[0] * cosine, -scales[0] * sine
-        theta[:, 1, 0], theta[:, 1, 1] = scales[1] * sine, scales[1] * cosine
+    # Volumes turn within their last two axes.
+    cosine, sine = angle.cos(), angle.sin()
+    theta[:, 0, 0], theta[:, 0, 1] = scales[0] * cosine, -scales[0] * sine
+    theta[:, 1, 0], theta[:, 1, 1] = scales[1] * sine, scales[1] * cosine
     theta[mirrored, :, 0] *= -1
     image = _pooled(x, a.size)
     grid = F.affine_grid(theta, [n, image.shape[1], *[a.size] * axes], align_corners=False)

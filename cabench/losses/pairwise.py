@@ -1,7 +1,7 @@
 """Alignment, uniformity and joint entropy (SepCLR, METHODS 2.1) on squared distances and logsumexp.
 
-Everything runs in float32 (float64 if the input is) with autocast off. No root is taken, so every gradient at a
-zero distance is zero and never NaN.
+Everything runs in float32 (float64 if the input is) with autocast off. No root is taken, so every gradient
+at a zero distance is zero and never NaN.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def uniformity(x: Tensor, tau: float = TEMPERATURE) -> Tensor:
 def joint_entropy(c: Tensor, s: Tensor, tau: float = TEMPERATURE) -> Tensor:
     """Return mean_i log mean_j exp(-(||c_i - c_j||^2 + ||s_i - s_j||^2) / (2 tau)), j = i included.
 
-    Minus the kernel density estimate of the joint entropy H(c, s): adding it to a loss spreads the pairs (c, s).
+    Minus the kernel density estimate of the joint entropy H(c, s): adding it to a loss spreads the pairs.
 
     Args:
         c: common codes (n, d_c).

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from cabench.augment.views import Canvas
 from cabench.errors import UserError
 
-WIDTHS = {2: (64, 64, 32, 16), 3: (48, 48, 24, 12)}
+WIDTHS = {2: (64, 32, 16, 8), 3: (48, 24, 12, 8)}
 
 
 class Decoder(nn.Module):

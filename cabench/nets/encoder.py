@@ -9,7 +9,7 @@ from cabench.errors import UserError, did_you_mean
 
 WIDTHS = {2: (16, 32, 64, 64), 3: (12, 24, 48)}
 POOLED = 2  # side of the last feature map
-SMALL_STEM = 64  # images up to this side get a 3x3 stem without pooling
+SMALL_STEM = 32  # images up to this side get a 3x3 stem without pooling
 
 
 class SmallEncoder(nn.Module):
@@ -44,10 +44,12 @@ def encoder(backbone: str, view: Canvas, dim: int) -> nn.Module:
     Raises:
         UserError: the backbone is unknown, or a ResNet is asked for volumes.
     """
-    if backbone == "small" or (backbone == "resnet18" and view.axes == 3):
+    if backbone == "small":
         return SmallEncoder(view.channels, view.axes, dim)
     if backbone != "resnet18":
         raise UserError(f"There is no backbone '{backbone}'.{did_you_mean(backbone, ('small', 'resnet18'))}")
+    if view.axes == 3:
+        raise UserError("The backbone 'resnet18' takes no volumes; use backbone=small.")
     from torchvision.models import resnet18
 
     net = resnet18(num_classes=dim)

@@ -128,7 +128,7 @@ class _Portraits:
         axis = (np.arange(SIDE, dtype=np.float32) + 0.5) * PIXEL - 1
         self.u, self.v = axis[None, None, :], axis[None, :, None]
         scale, roll = self._uniform(0.86, 1.12), self._uniform(-0.22, 0.22)
-        du, dv = self.u - self._uniform(-0.16, 0.16), self.v - self._uniform(-0.02, 0.20)
+        du, dv = self.u - self._uniform(-0.16, 0.16), self.v - self._uniform(-0.06, 0.24)
         self.x = (np.cos(roll) * du + np.sin(roll) * dv) / scale
         self.y = (np.cos(roll) * dv - np.sin(roll) * du) / scale
         yaw, pitch = self._uniform(-1, 1), self._uniform(-0.04, 0.04)
@@ -355,7 +355,7 @@ class _Portraits:
         worn = (self.people.accessory == 1).astype(np.float32).reshape(-1, 1, 1)
         colour = self.draw.choice(_HAIR, 0.10)[: self.n]
         edge = self._uniform(-0.40, -0.27)
-        tall = self._uniform(0.40, 0.60)
+        tall = self._uniform(0.36, 0.54)
         wide = self.width + self._uniform(0.02, 0.09)
         up = np.minimum(self.y - edge, 0) / tall
         stiff = self._uniform(0, 0.8)
@@ -370,10 +370,10 @@ class _Portraits:
         self._paint(
             worn * band * crown, colour * self.draw.rng.uniform(0.45, 1.3, (_CHUNK, 1))[: self.n], shade
         )
-        reach = np.where(kind < 0.7, 0.9 * wide, wide + self._uniform(0.12, 0.32))
-        centre = np.where(kind < 0.7, self.fx - self.x, 0)
+        reach = np.where(kind < 0.75, 0.9 * wide, wide + self._uniform(0.08, 0.30))
+        centre = np.where(kind < 0.75, self.fx - self.x, 0)
         flat = np.square((self.x + centre) / reach) + np.square(
-            (bow - 0.01) / np.where(kind < 0.7, 0.11, 0.075)
+            (bow - 0.01) / np.where(kind < 0.75, 0.11, 0.075)
         )
         brim = _ramp((1 - np.sqrt(flat)) * np.float32(0.08)) * (kind > 0.4)
         self._paint(worn * brim, 0.75 * colour, shade)

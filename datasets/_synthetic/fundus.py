@@ -23,7 +23,14 @@ _STEPS = 48  # samples along one vessel
 _SPOTS = 14  # lesions of one kind
 # Main vessels leave the disc up and down; (initial direction, bend, length) towards the temple and the nose.
 _ARCADES = ((1.25, -1.55, 1.55), (-1.25, 1.55, 1.55), (2.15, 0.55, 0.95), (-2.15, -0.55, 0.95))
-_BRANCHES = ((0, 0.30, 0.75), (0, 0.52, -0.80), (1, 0.30, -0.75), (1, 0.52, 0.80), (2, 0.40, -0.6), (3, 0.40, 0.6))
+_BRANCHES = (
+    (0, 0.30, 0.75),
+    (0, 0.52, -0.80),
+    (1, 0.30, -0.75),
+    (1, 0.52, 0.80),
+    (2, 0.40, -0.6),
+    (3, 0.40, 0.6),
+)
 
 
 @dataclass(frozen=True)
@@ -98,17 +105,16 @@ class _Photographs:
     def _camera(self) -> None:
         """Set field coordinates u, v, retina coordinates x, y and the place and size of the disc."""
         axis = (np.arange(SIDE, dtype=np.float32) + 0.5) * PIXEL - 1
-        self.radius = self._uniform(0.66, 0.80)
-        self.centre = [self.radius * self._uniform(-0.4, 0.4) for _ in range(2)]
+        self.radius = self._uniform(0.72, 0.84)
+        self.centre = [self.radius * self._uniform(-reach, reach) for reach in (0.4, 0.3)]
         self.u = (axis[None, None, :] - self.centre[0]) / self.radius
         self.v = (axis[None, :, None] - self.centre[1]) / self.radius
         self.far = np.square(self.u) + np.square(self.v)
-        self.side = np.where(self.eyes.eye == 1, -1, 1).astype(np.float32).reshape(-1, 1, 1) * np.float32(-1)
         # Right eye: the disc is on the right, so the temple (positive x) is on the left.
         self.side = -np.where(self.eyes.eye == 1, 1, -1).astype(np.float32).reshape(-1, 1, 1)
         roll = self._uniform(-0.12, 0.12)
         self.roll = np.cos(roll), np.sin(roll)
-        self.gaze = self._uniform(-0.38, 0.14), self._uniform(-0.16, 0.16)
+        self.gaze = self._uniform(-0.30, 0.06), self._uniform(-0.14, 0.14)
         u = self.u * self.side
         self.x = self.roll[0] * u + self.roll[1] * self.v + self.gaze[0]
         self.y = self.roll[0] * self.v - self.roll[1] * u + self.gaze[1]
@@ -155,37 +161,45 @@ class _Photographs:
         ) * np.array([0.08, 0.07, 0.05], np.float32)
         self.image = np.broadcast_to(base[: self.n, :, None, None], (self.n, 3, *shape[1:])).copy()
         pale = myopia * self._uniform(0.25, 0.75)
-        wander = 1.6 * np.sin(3.1 * self.x + self._uniform(0, 6.3)) + 1.2 * np.sin(3.7 * self.y + self._uniform(0, 6.3))
+        wander = 1.6 * np.sin(3.1 * self.x + self._uniform(0, 6.3)) + 1.2 * np.sin(
+            3.7 * self.y + self._uniform(0, 6.3)
+        )
         pitch = self._uniform(11, 15)
-        stripes = np.sin(pitch * (self.y + 0.5 * self.x) + wander) * np.sin(0.8 * pitch * (self.x - 0.4 * self.y) - wander)
+        stripes = np.sin(pitch * (self.y + 0.5 * self.x) + wander) * np.sin(
+            0.8 * pitch * (self.x - 0.4 * self.y) - wander
+        )
         faint = self._uniform(0, 0.25) + 0.10 * self.old
         self._blend(pale * 0.5 + 0 * self.x, (0.86, 0.60, 0.40))
-        self._multiply(np.clip(stripes, -0.4, 1) * np.maximum(faint, myopia * self._uniform(0.5, 1)), (0.85, 0.66, 0.60))
+        self._multiply(
+            np.clip(stripes, -0.4, 1) * np.maximum(faint, myopia * self._uniform(0.5, 1)), (0.85, 0.66, 0.60)
+        )
 
     def _macula(self) -> None:
         """Paint the dark macula; its pigment fades with age."""
         away = np.square(self.x) + np.square(self.y)
         spread = self._uniform(0.13, 0.17)
         spot = _bump(away / np.square(spread))
-        self._multiply(spot * (0.95 - 0.45 * self.old + self._uniform(-0.1, 0.05)), (0.72, 0.52, 0.50))
+        self._multiply(spot * (0.95 - 0.55 * self.old + self._uniform(-0.1, 0.05)), (0.72, 0.52, 0.50))
 
     def _disc(self) -> None:
         """Paint the optic disc and its cup, large in glaucoma; a pale crescent lies beside it in myopia."""
         glaucoma, myopia = self._ill("glaucoma"), self._ill("myopia")
         dx, dy = self.x - self.disc[0], self.y - self.disc[1]
-        size = self._uniform(0.155, 0.19)
+        size = self._uniform(0.175, 0.205)
         away = np.sqrt(np.square(dx) + np.square(dy * self._uniform(0.86, 0.96)))
         shift = self._uniform(0.05, 0.12)
         moon = _ramp(size * self._uniform(1.15, 1.45) - np.sqrt(np.square(dx - shift) + np.square(dy)))
         self._blend(0.85 * myopia * moon, (0.95, 0.83, 0.66))
         disc = _ramp(size - away, 2 * PIXEL)
         self._blend(0.88 * disc, (0.93, 0.66, 0.38))
-        ratio = np.where(glaucoma > 0, self._uniform(0.66, 0.84), self._uniform(0.25, 0.45))
+        ratio = np.where(glaucoma > 0, self._uniform(0.72, 0.88), self._uniform(0.22, 0.42))
         cup = _ramp(size * ratio - np.sqrt(np.square(dx - 0.01) + np.square(dy)), 2 * PIXEL)
         self._blend(0.9 * cup, (0.99, 0.92, 0.74))
         self.size = size
 
-    def _walk(self, x: np.ndarray, y: np.ndarray, angle: np.ndarray, bend: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _walk(
+        self, x: np.ndarray, y: np.ndarray, angle: np.ndarray, bend: np.ndarray, length: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
         """Return points x, y and headings, each (n, k, _STEPS), of vessels that start at x, y (n, k, 1)."""
         s = np.linspace(0, 1, _STEPS, dtype=np.float32)[None, None]
         k = angle.shape[1]
@@ -193,11 +207,17 @@ class _Photographs:
         waves = twist * np.sin(self._uniform(9, 15, k) * s * length + self._uniform(0, 6.3, k))
         heading = angle + bend * s + waves
         step = length / _STEPS
-        return x + np.cumsum(np.cos(heading), 2) * step, y - np.cumsum(np.sin(heading), 2) * step, angle + bend * s
+        return (
+            x + np.cumsum(np.cos(heading), 2) * step,
+            y - np.cumsum(np.sin(heading), 2) * step,
+            angle + bend * s,
+        )
 
     def _vessels(self) -> None:
         """Paint veins and thinner arteries; a man's arcades open wider, calibre shrinks with age."""
-        start, bend, length = (np.array(values, np.float32)[None, :, None] for values in zip(*_ARCADES, strict=True))
+        start, bend, length = (
+            np.array(values, np.float32)[None, :, None] for values in zip(*_ARCADES, strict=True)
+        )
         temporal = np.array([1, 1, 0, 0], np.float32)[None, :, None]
         sign = np.sign(start)
         for colour, calibre, turn in (((0.40, 0.07, 0.06), 1.0, 0.0), ((0.62, 0.16, 0.10), 0.72, 0.22)):
@@ -209,19 +229,20 @@ class _Photographs:
             at = [int(b[1] * _STEPS) for b in _BRANCHES]
             fork = np.array([b[2] for b in _BRANCHES], np.float32)[None, :, None]
             fork = fork * self._uniform(0.75, 1.25, len(_BRANCHES))
-            bx, by, bh = self._walk(
+            bx, by, _ = self._walk(
                 x[:, parent, at][..., None],
                 y[:, parent, at][..., None],
                 heading[:, parent, at][..., None] + fork,
                 -0.8 * fork,
                 self._uniform(0.5, 0.8, len(_BRANCHES)),
             )
-            del bh
             s = np.linspace(0, 1, _STEPS, dtype=np.float32)[None, None]
-            width = calibre * (1.22 - 0.45 * self.old + self._uniform(-0.1, 0.1))
+            width = calibre * (1.32 - 0.65 * self.old + self._uniform(-0.1, 0.1))
             main = width * (1 - 0.6 * s) * np.ones_like(x)
             twig = 0.62 * width * (1 - 0.6 * s) * np.ones_like(bx)
-            step = np.concatenate([np.broadcast_to(length, (self.n, 4, 1)), np.full((self.n, len(_BRANCHES), 1), 0.65)], 1)
+            step = np.concatenate(
+                [np.broadcast_to(length, (self.n, 4, 1)), np.full((self.n, len(_BRANCHES), 1), 0.65)], 1
+            )
             weight = np.concatenate([main, twig], 1) * step / _STEPS * self.radius / PIXEL
             ink = self._splat(np.concatenate([x, bx], 1), np.concatenate([y, by], 1), weight)
             self._blend(1 - np.exp(-1.3 * ink), colour)
@@ -231,14 +252,23 @@ class _Photographs:
         column, row = (np.clip(values, 0, SIDE - 1.001) for values in self._to_canvas(x, y))
         left, top = np.floor(column), np.floor(row)
         right, low = column - left, row - top
-        index = (np.arange(self.n)[:, None, None] * SIDE + top.astype(np.int64)) * SIDE + left.astype(np.int64)
+        index = (np.arange(self.n)[:, None, None] * SIDE + top.astype(np.int64)) * SIDE + left.astype(
+            np.int64
+        )
         ink = np.zeros(self.n * SIDE * SIDE)
-        shares = ((0, (1 - right) * (1 - low)), (1, right * (1 - low)), (SIDE, (1 - right) * low), (SIDE + 1, right * low))
+        shares = (
+            (0, (1 - right) * (1 - low)),
+            (1, right * (1 - low)),
+            (SIDE, (1 - right) * low),
+            (SIDE + 1, right * low),
+        )
         for offset, share in shares:
             ink += np.bincount((index + offset).ravel(), (weight * share).ravel(), self.n * SIDE * SIDE)
         return np.asarray(ink.reshape(self.n, SIDE, SIDE).astype(np.float32))
 
-    def _spots(self, name: str, reach: tuple[float, float], size: tuple[float, float], least: int) -> np.ndarray:
+    def _spots(
+        self, name: str, reach: tuple[float, float], size: tuple[float, float], least: int
+    ) -> np.ndarray:
         """Return (n, 64, 64): scattered round lesions of the sub-type `name` at distances `reach` of the fovea."""
         angle, away = self._uniform(0, 6.3, _SPOTS), self._uniform(*reach, _SPOTS)
         x, y = away * np.cos(angle), away * np.sin(angle)
@@ -254,18 +284,20 @@ class _Photographs:
 
     def _lesions(self) -> None:
         """Paint haemorrhages and exudates in diabetes, drusen at the macula in amd."""
-        self._blend(0.80 * self._spots("diabetes", (0.25, 0.85), (0.025, 0.065), 6), (0.30, 0.04, 0.04))
-        self._blend(0.85 * self._spots("diabetes", (0.12, 0.60), (0.015, 0.040), 4), (0.97, 0.88, 0.45))
-        self._blend(0.70 * self._spots("amd", (0.0, 0.30), (0.025, 0.055), 8), (0.92, 0.72, 0.36))
+        self._blend(0.80 * self._spots("diabetes", (0.25, 0.85), (0.03, 0.075), 7), (0.30, 0.04, 0.04))
+        self._blend(0.85 * self._spots("diabetes", (0.15, 0.65), (0.02, 0.045), 5), (0.97, 0.88, 0.45))
+        self._blend(0.70 * self._spots("amd", (0.0, 0.34), (0.03, 0.065), 9), (0.92, 0.72, 0.36))
 
     def _sheen(self) -> None:
         """Add the glossy reflexes of a young retina: around the macula and along the arcades."""
         away = np.sqrt(np.square(self.x) + np.square(self.y * 1.15))
         ring = _bump(np.square((away - self._uniform(0.26, 0.32)) * 18))
         band = _bump(np.square((away - self._uniform(0.50, 0.60)) * 12)) * (self.x > -0.45)
-        gloss = np.clip(0.9 - 1.1 * self.old + self._uniform(-0.08, 0.08), 0, 1)
-        patch = 0.6 + 0.4 * np.sin(5 * self.x + self._uniform(0, 6.3)) * np.sin(5 * self.y + self._uniform(0, 6.3))
-        self._blend(gloss * patch * np.maximum(0.42 * ring, 0.30 * band), (0.92, 0.80, 0.62))
+        gloss = np.clip(1.0 - 1.05 * self.old + self._uniform(-0.07, 0.07), 0, 1)
+        patch = 0.6 + 0.4 * np.sin(5 * self.x + self._uniform(0, 6.3)) * np.sin(
+            5 * self.y + self._uniform(0, 6.3)
+        )
+        self._blend(gloss * patch * np.maximum(0.50 * ring, 0.38 * band), (0.92, 0.80, 0.62))
 
     def _exposed(self) -> np.ndarray:
         """Return uint8 (n, 3, 64, 64): cataract haze, vignette, tint, black surround and noise."""
@@ -275,7 +307,7 @@ class _Photographs:
             for axis in (2, 3):
                 side = np.roll(blurred, 2, axis) + np.roll(blurred, -2, axis)
                 blurred = blurred + np.float32(0.31) * (side - 2 * blurred)
-        share = cataract * self._uniform(0.65, 0.95)
+        share = cataract * self._uniform(0.35, 0.75)
         self.image += share[:, None] * (blurred - self.image)
         veil = cataract * self._uniform(0.18, 0.38) * (1 - 0.25 * self.far)
         self._blend(np.clip(veil, 0, 1), (0.78, 0.62, 0.42))

@@ -9,6 +9,23 @@ import torch.nn.functional as F
 SIDE = 32
 CLASSES = ("ball", "ring", "house", "tree", "boat", "car", "cup", "mushroom", "star", "fish")
 CHUNK = 500
+# Things have typical colours and places, as in photographs: body and ground of each class, RGB. A picture mixes
+# them with colours of its own, so that neither colour nor brightness alone tells the class.
+TYPICAL = np.array(
+    [
+        [[0.9, 0.5, 0.1], [0.4, 0.6, 0.3]],
+        [[0.2, 0.2, 0.2], [0.6, 0.6, 0.6]],
+        [[0.7, 0.3, 0.2], [0.5, 0.7, 0.9]],
+        [[0.1, 0.5, 0.1], [0.7, 0.8, 0.9]],
+        [[0.9, 0.9, 0.9], [0.1, 0.3, 0.6]],
+        [[0.7, 0.1, 0.1], [0.4, 0.4, 0.4]],
+        [[0.9, 0.9, 0.8], [0.5, 0.3, 0.2]],
+        [[0.8, 0.2, 0.2], [0.2, 0.3, 0.1]],
+        [[0.9, 0.8, 0.2], [0.1, 0.1, 0.3]],
+        [[0.9, 0.6, 0.3], [0.1, 0.5, 0.5]],
+    ]
+)
+TYPICAL_SHARE = 0.55
 
 
 def render_objects(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -23,8 +40,9 @@ def _chunk(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     paint = np.stack(
         [_PAINTERS[k](u[i], v[i]) for i, k in enumerate(kind)]
     )  # (n, 2, side, side): body, detail
-    ground = _texture(n, rng, 0.16) + rng.uniform(0.15, 0.85, (n, 3, 1, 1))
-    body = _away_from(ground.mean((2, 3)), rng)
+    ground_colour = TYPICAL_SHARE * TYPICAL[kind, 1] + (1 - TYPICAL_SHARE) * rng.uniform(0, 1, (n, 3))
+    ground = _texture(n, rng, 0.12) + ground_colour[:, :, None, None]
+    body = TYPICAL_SHARE * TYPICAL[kind, 0] + (1 - TYPICAL_SHARE) * _away_from(ground_colour, rng)
     detail = rng.uniform(0, 1, (n, 3))
     shade = 1 + 0.35 * _texture(n, rng, 1.0)[:, :1]
     picture = ground
@@ -38,9 +56,9 @@ def _coordinates(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
     """Return each picture's own object coordinates: shifted, scaled, turned, mirrored; y points down."""
     axis = (np.arange(SIDE) + 0.5) / SIDE * 2 - 1
     x, y = np.meshgrid(axis, axis)
-    scale = rng.uniform(0.6, 0.95, (n, 1, 1))
-    dx, dy = rng.uniform(-0.25, 0.25, (2, n, 1, 1))
-    angle = rng.uniform(-0.35, 0.35, (n, 1, 1))
+    scale = rng.uniform(0.75, 1.05, (n, 1, 1))
+    dx, dy = rng.uniform(-0.2, 0.2, (2, n, 1, 1))
+    angle = rng.uniform(-0.25, 0.25, (n, 1, 1))
     x, y = (x - dx) / scale, (y - dy) / scale
     u, v = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
     return u * rng.choice([-1, 1], (n, 1, 1)), v
