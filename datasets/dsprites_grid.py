@@ -17,7 +17,7 @@ CHUNK = 500
 # Within 34 degrees no square looks like a square turned the other way.
 LARGEST_TURN = 0.6
 # The grid is darker than the sprite, or white on white would hide its outline.
-GRID_INTENSITY = 0.5
+GRID_INTENSITY = 0.6
 
 
 class DspritesGrid(Dataset):
@@ -73,7 +73,7 @@ def _chunk(y: np.ndarray, part: str, rng: np.random.Generator) -> tuple[np.ndarr
         labels[f"slant_{quadrant}"] = _slant(cell)
     sprite = {
         "shape": rng.integers(0, len(SHAPES), n).astype(float),
-        "scale": rng.uniform(0.6, 1, n),
+        "scale": rng.uniform(0.65, 1, n),
         "orientation": rng.uniform(-LARGEST_TURN, LARGEST_TURN, n),
         "x": rng.uniform(0, 1, n),
         "y": rng.uniform(0, 1, n),

@@ -46,7 +46,7 @@ def _card(plugin: registry.Plugin) -> dict[str, Any]:
     from cabench.spec import signature_defaults
 
     cls = plugin.load()
-    card: dict[str, Any] = {"kind": plugin.kind, **plugin.card, "parameters": signature_defaults(cls)}
+    card: dict[str, Any] = {"plugin": plugin.kind, **plugin.card, "parameters": signature_defaults(cls)}
     if plugin.kind == "dataset":
         from cabench.codes import TARGET
 

@@ -146,8 +146,8 @@ class _Portraits:
         self.skin = skin * (1 + 0.06 * rng.uniform(-1, 1, (_CHUNK, 1))[:n])
         pigment = self.draw.choice(_HAIR, 0.06)[:n]
         grey = self.draw.muted(0.55, 0.86, 0.02)[:n]
-        onset = 0.5 + 0.12 * rng.uniform(-1, 1, (_CHUNK, 1))[:n]
-        share = np.clip((old - onset) * 2.2 + 0.5, 0, 1)
+        onset = 0.5 + 0.09 * rng.uniform(-1, 1, (_CHUNK, 1))[:n]
+        share = np.clip((old - onset) * 1.8 + 0.5, 0, 1)
         self.hair = pigment + share * (grey - pigment)
 
     def _paint(self, mask: np.ndarray, colour: np.ndarray, shade: np.ndarray | None = None) -> None:
@@ -179,16 +179,13 @@ class _Portraits:
         wall, other = self.draw.muted(0.2, 0.85, 0.06)[: self.n], self.draw.muted(0.2, 0.85, 0.06)[: self.n]
         self.image[:] = wall[:, :, None, None]
         wave = np.sin(self._uniform(-2.5, 2.5) * self.u + self._uniform(0, 6.3))
-        self._paint(
-            0.3 + 0.3 * wave * np.sin(self._uniform(-2.5, 2.5) * self.v + self._uniform(0, 6.3)), other
-        )
-
-        width = 0.465 + 0.02 * self.male + self._uniform(-0.035, 0.035)
-        self.width = width
+        wave = wave * np.sin(self._uniform(-2.5, 2.5) * self.v + self._uniform(0, 6.3))
+        self._paint(0.3 + 0.3 * wave, other)
+        self.width = width = 0.465 + 0.02 * self.male + self._uniform(-0.035, 0.035)
         # Some women wear it short, some men long.
         swap = self._uniform(0, 1) < 0.12
         is_long = np.where(swap, self.male, 1 - self.male) > 0.5
-        length = np.where(is_long, self._uniform(0.25, 1.15), self._uniform(-0.12, 0.22))
+        self.length = length = np.where(is_long, self._uniform(0.25, 1.15), self._uniform(-0.12, 0.22))
         self.volume = self._uniform(0.04, 0.14) * (1 - 0.45 * self.old * self.male)
         reach = np.maximum(self.y - length + 0.3, 0) * np.float32(1 / 0.3)
         round_ = np.square(np.minimum(self.y + 0.05, 0) / (0.70 + self.volume))
@@ -199,16 +196,12 @@ class _Portraits:
         self._paint(self.mane, self.hair, 0.82 * self.strands)
 
         neck = 0.19 + 0.06 * self.male + self._uniform(-0.02, 0.02)
-        below = _ramp(self.y - 0.3)
-        self._paint(
-            _ramp(neck + 0.3 * np.square(np.maximum(self.y - 0.55, 0)) - np.abs(self.x)) * below,
-            0.8 * self.skin,
-        )
+        neck = neck + 0.3 * np.square(np.maximum(self.y - 0.55, 0))
+        self._paint(_ramp(neck - np.abs(self.x)) * _ramp(self.y - 0.3), 0.8 * self.skin)
         shoulder = 0.80 + self._uniform(-0.04, 0.06) + (0.55 - 0.15 * self.male) * np.square(self.x)
         collar = self._uniform(0.0, 0.5) * np.maximum(0.28 - np.abs(self.x), 0)
         shirt = self.draw.muted(0.12, 0.85, 0.08)[: self.n]
         self._paint(_ramp(self.y - shoulder - collar), shirt, 1 + 0.15 * self.light * self.x)
-        self.length = length
 
     def _head(self) -> None:
         """Paint ears, face with its shading, blush and beard."""
@@ -235,26 +228,24 @@ class _Portraits:
         moustache = _bump(np.square(self.fx * 7) + np.square((self.fy - 0.27) * 22))
         chance = self._uniform(0, 1)
         stubble = male * np.where(chance < 0.25, 0.06, self._uniform(0.12, 0.75)) * self.face
-        self.beard = stubble * np.maximum(low * _ramp(0.46 - self.ax * 0.9, 0.2), moustache)
-        self._paint(self.beard, 0.8 * self.hair + 0.1 * self.skin)
+        beard = stubble * np.maximum(low * _ramp(0.46 - self.ax * 0.9, 0.2), moustache)
+        self._paint(beard, 0.8 * self.hair + 0.1 * self.skin)
 
     def _wrinkles(self) -> None:
         """Darken folds of the forehead, beside the nose and under the eyes; deeper with age."""
-        deep = np.clip(self.old * 1.05 + self._uniform(-0.07, 0.07), 0, 1)
+        deep = np.clip(1.1 * self.old + self._uniform(-0.05, 0.05), 0, 1.2)
         rise = self.fy + 0.28 + 0.25 * np.square(self.fx)
-        brow = _bump(np.square(self.fx * 4.4) + np.square(rise * 10)) * np.maximum(
-            np.sin(62 * rise + self._uniform(0, 6.3)), -0.3
-        )
+        lines = np.maximum(np.sin(62 * rise + self._uniform(0, 6.3)), -0.3)
+        brow = _bump(np.square(self.fx * 4.4) + np.square(rise * 10)) * lines
         fold_x = self.ax - 0.11 - 0.42 * (self.fy - 0.12)
         fold = _bump(np.square(fold_x * 28) + np.square((self.fy - 0.25) * 9))
         bag = self.fy - 0.105 - 0.8 * np.square(self.ax - 0.2)
         bags = _bump(np.square(bag * 26) + np.square((self.ax - 0.2) * 11))
         hollow = _bump(np.square((self.ax - 0.36) * 9) + np.square((self.fy - 0.30) * 6))
         jowl = _bump(np.square((self.ax - 0.20) * 16) + np.square((self.fy - 0.47) * 9))
-        feet = _bump(np.square((self.ax - 0.36) * 13) + np.square((self.fy - 0.02) * 11)) * np.sin(
-            70 * self.fy
-        )
-        depth = 0.55 * fold + 0.45 * bags + 0.30 * brow + 0.22 * hollow + 0.30 * jowl + 0.3 * feet
+        feet = _bump(np.square((self.ax - 0.36) * 13) + np.square((self.fy - 0.02) * 11))
+        feet *= np.sin(70 * self.fy)
+        depth = 0.60 * fold + 0.52 * bags + 0.34 * brow + 0.30 * hollow + 0.36 * jowl + 0.3 * feet
         self._darken(np.clip(deep * depth * self.face, 0, 0.7))
 
     def _eyes(self) -> None:
@@ -286,9 +277,8 @@ class _Portraits:
         """Paint the nose's shadow, nostrils, lips and teeth."""
         n, male, old = self.n, self.male, self.old
         tip = 0.19 + self._uniform(-0.015, 0.02)
-        flank = _bump(
-            np.square((self.fx * np.sign(-self.light) - 0.06) * 22) + np.square((self.fy - 0.07) * 9)
-        )
+        dark = self.fx * np.sign(-self.light) - 0.06
+        flank = _bump(np.square(dark * 22) + np.square((self.fy - 0.07) * 9))
         wide = 0.058 + 0.014 * male + self._uniform(-0.01, 0.012)
         nostril = _bump(np.square((self.ax - wide) * 28) + np.square((self.fy - tip) * 38))
         under = _bump(np.square(self.fx / (1.4 * wide)) + np.square((self.fy - tip - 0.01) * 26))
@@ -315,15 +305,15 @@ class _Portraits:
 
     def _fringe(self) -> None:
         """Paint the hair above the hairline, which recedes with age, more so in men."""
-        recede = np.maximum(self.old + self._uniform(-0.25, 0.15), 0) * (
-            0.10 + 0.42 * self.male * self._uniform(0, 1)
-        )
+        recede = np.maximum(self.old + self._uniform(-0.25, 0.15), 0)
+        recede = recede * (0.10 + 0.42 * self.male * self._uniform(0, 1))
         start = -0.40 + self._uniform(-0.06, 0.12) * (1 - self.old) - recede
         bend = self._uniform(0.7, 2.2)
         parting = self._uniform(-0.35, 0.35)
         line = start + bend * np.square(self.x) + parting * self.x
-        sides = np.minimum(self.length, 0.35) * np.clip(20 * (np.abs(self.x) - 0.82 * self.width), 0, 1) - 1.0
-        line = np.maximum(line, np.where(np.abs(self.x) > 0.82 * self.width, sides + 1.0, -2.0))
+        beside = np.abs(self.x) - 0.82 * self.width
+        sides = np.minimum(self.length, 0.35) * np.clip(20 * beside, 0, 1)
+        line = np.maximum(line, np.where(beside > 0, sides, -2.0))
         mask = self.mane * _ramp(line - self.y, 2.5 * PIXEL)
         self._paint(mask, self.hair, self.strands)
 
@@ -338,11 +328,8 @@ class _Portraits:
         depth = (1 - np.sqrt(square * (1 - box + box * square) + up * (1 - box + box * up))) * ry
         rim = _ramp(thick - np.abs(depth))
         bridge = _ramp(thick - np.abs(self.fy)) * _ramp(0.205 - rx - self.ax)
-        temple = (
-            _ramp(0.7 * thick - np.abs(self.fy + 0.01))
-            * _ramp(self.ax - 0.2 - rx)
-            * (np.abs(self.x) < self.width)
-        )
+        temple = _ramp(0.7 * thick - np.abs(self.fy + 0.01)) * _ramp(self.ax - 0.2 - rx)
+        temple *= np.abs(self.x) < self.width
         frame = np.maximum(rim, np.maximum(bridge, 0.8 * temple))
         tint = np.where(self._uniform(0, 1) < 0.25, self._uniform(0.4, 0.9), self._uniform(0, 0.15))
         glint = _bump(np.square((self.fx + self.fy) * 9 - self._uniform(-3, 3)) + 4 * (depth < 0.02))
@@ -367,14 +354,13 @@ class _Portraits:
         knit = 1 + 0.10 * np.where(kind < 0.4, np.sin(38 * self.x + self._uniform(0, 6.3)), 0)
         shade = (1 + 0.28 * self.light * self.x - 0.25 * np.square(self.x)) * knit
         self._paint(worn * crown, colour, shade)
-        self._paint(
-            worn * band * crown, colour * self.draw.rng.uniform(0.45, 1.3, (_CHUNK, 1))[: self.n], shade
-        )
-        reach = np.where(kind < 0.75, 0.9 * wide, wide + self._uniform(0.08, 0.30))
-        centre = np.where(kind < 0.75, self.fx - self.x, 0)
-        flat = np.square((self.x + centre) / reach) + np.square(
-            (bow - 0.01) / np.where(kind < 0.75, 0.11, 0.075)
-        )
+        trim = colour * self._uniform(0.45, 1.3)[:, :, 0]
+        self._paint(worn * band * crown, trim, shade)
+        # A cap's visor turns with the face and is short and deep; a hat's brim goes all round.
+        cap = kind < 0.75
+        reach = np.where(cap, 0.9 * wide, wide + self._uniform(0.08, 0.30))
+        across = np.where(cap, self.fx, self.x) / reach
+        flat = np.square(across) + np.square((bow - 0.01) / np.where(cap, 0.11, 0.075))
         brim = _ramp((1 - np.sqrt(flat)) * np.float32(0.08)) * (kind > 0.4)
         self._paint(worn * brim, 0.75 * colour, shade)
 

@@ -21,8 +21,9 @@ EYES = ("left", "right")
 _CHUNK = 100
 _STEPS = 48  # samples along one vessel
 _SPOTS = 14  # lesions of one kind
-# Main vessels leave the disc up and down; (initial direction, bend, length) towards the temple and the nose.
+# Main vessels from the disc: first direction and bend in radians, length; two to the temple, two to the nose.
 _ARCADES = ((1.25, -1.55, 1.55), (-1.25, 1.55, 1.55), (2.15, 0.55, 0.95), (-2.15, -0.55, 0.95))
+# Branches: the main vessel, the share of its length at which they leave it, the angle in radians.
 _BRANCHES = (
     (0, 0.30, 0.75),
     (0, 0.52, -0.80),
@@ -114,7 +115,7 @@ class _Photographs:
         self.side = -np.where(self.eyes.eye == 1, 1, -1).astype(np.float32).reshape(-1, 1, 1)
         roll = self._uniform(-0.12, 0.12)
         self.roll = np.cos(roll), np.sin(roll)
-        self.gaze = self._uniform(-0.30, 0.06), self._uniform(-0.14, 0.14)
+        self.gaze = self._uniform(-0.26, 0.02), self._uniform(-0.12, 0.12)
         u = self.u * self.side
         self.x = self.roll[0] * u + self.roll[1] * self.v + self.gaze[0]
         self.y = self.roll[0] * self.v - self.roll[1] * u + self.gaze[1]
@@ -155,24 +156,19 @@ class _Photographs:
     def _choroid(self) -> None:
         """Paint the orange-red ground; in myopia it is pale and striped by choroidal vessels."""
         myopia = self._ill("myopia")
-        shape = (self.n, SIDE, SIDE)
-        base = np.array([0.72, 0.34, 0.16], np.float32) + self.rng.uniform(-1, 1, (_CHUNK, 3)).astype(
-            np.float32
-        ) * np.array([0.08, 0.07, 0.05], np.float32)
-        self.image = np.broadcast_to(base[: self.n, :, None, None], (self.n, 3, *shape[1:])).copy()
+        tone = self.rng.uniform(-1, 1, (_CHUNK, 3))[: self.n].astype(np.float32)
+        base = np.array([0.74, 0.33, 0.15], np.float32) + tone * np.array([0.06, 0.05, 0.04], np.float32)
+        self.image = np.broadcast_to(base[:, :, None, None], (self.n, 3, SIDE, SIDE)).copy()
         pale = myopia * self._uniform(0.25, 0.75)
-        wander = 1.6 * np.sin(3.1 * self.x + self._uniform(0, 6.3)) + 1.2 * np.sin(
-            3.7 * self.y + self._uniform(0, 6.3)
-        )
+        wander = 1.6 * np.sin(3.1 * self.x + self._uniform(0, 6.3))
+        wander = wander + 1.2 * np.sin(3.7 * self.y + self._uniform(0, 6.3))
         pitch = self._uniform(11, 15)
-        stripes = np.sin(pitch * (self.y + 0.5 * self.x) + wander) * np.sin(
-            0.8 * pitch * (self.x - 0.4 * self.y) - wander
-        )
+        stripes = np.sin(pitch * (self.y + 0.5 * self.x) + wander)
+        stripes *= np.sin(0.8 * pitch * (self.x - 0.4 * self.y) - wander)
         faint = self._uniform(0, 0.25) + 0.10 * self.old
-        self._blend(pale * 0.5 + 0 * self.x, (0.86, 0.60, 0.40))
-        self._multiply(
-            np.clip(stripes, -0.4, 1) * np.maximum(faint, myopia * self._uniform(0.5, 1)), (0.85, 0.66, 0.60)
-        )
+        depth = np.maximum(faint, myopia * self._uniform(0.5, 1))
+        self._blend(0.5 * pale, (0.86, 0.60, 0.40))
+        self._multiply(np.clip(stripes, -0.4, 1) * depth, (0.85, 0.66, 0.60))
 
     def _macula(self) -> None:
         """Paint the dark macula; its pigment fades with age."""
@@ -195,7 +191,6 @@ class _Photographs:
         ratio = np.where(glaucoma > 0, self._uniform(0.72, 0.88), self._uniform(0.22, 0.42))
         cup = _ramp(size * ratio - np.sqrt(np.square(dx - 0.01) + np.square(dy)), 2 * PIXEL)
         self._blend(0.9 * cup, (0.99, 0.92, 0.74))
-        self.size = size
 
     def _walk(
         self, x: np.ndarray, y: np.ndarray, angle: np.ndarray, bend: np.ndarray, length: np.ndarray
@@ -215,6 +210,10 @@ class _Photographs:
 
     def _vessels(self) -> None:
         """Paint veins and thinner arteries; a man's arcades open wider, calibre shrinks with age."""
+        parent = [branch[0] for branch in _BRANCHES]
+        at = [int(branch[1] * _STEPS) for branch in _BRANCHES]
+        turns = np.array([branch[2] for branch in _BRANCHES], np.float32)[None, :, None]
+        s = np.linspace(0, 1, _STEPS, dtype=np.float32)[None, None]
         start, bend, length = (
             np.array(values, np.float32)[None, :, None] for values in zip(*_ARCADES, strict=True)
         )
@@ -225,10 +224,7 @@ class _Photographs:
             angle = start + sign * (turn - 0.1 + 0.6 * open_) + self._uniform(-0.14, 0.14, 4)
             curve = bend * (1 - 0.5 * open_) + self._uniform(-0.2, 0.2, 4)
             x, y, heading = self._walk(self.disc[0], self.disc[1], angle, curve, length)
-            parent = [b[0] for b in _BRANCHES]
-            at = [int(b[1] * _STEPS) for b in _BRANCHES]
-            fork = np.array([b[2] for b in _BRANCHES], np.float32)[None, :, None]
-            fork = fork * self._uniform(0.75, 1.25, len(_BRANCHES))
+            fork = turns * self._uniform(0.75, 1.25, len(_BRANCHES))
             bx, by, _ = self._walk(
                 x[:, parent, at][..., None],
                 y[:, parent, at][..., None],
@@ -236,7 +232,6 @@ class _Photographs:
                 -0.8 * fork,
                 self._uniform(0.5, 0.8, len(_BRANCHES)),
             )
-            s = np.linspace(0, 1, _STEPS, dtype=np.float32)[None, None]
             width = calibre * (1.32 - 0.65 * self.old + self._uniform(-0.1, 0.1))
             main = width * (1 - 0.6 * s) * np.ones_like(x)
             twig = 0.62 * width * (1 - 0.6 * s) * np.ones_like(bx)
@@ -252,9 +247,8 @@ class _Photographs:
         column, row = (np.clip(values, 0, SIDE - 1.001) for values in self._to_canvas(x, y))
         left, top = np.floor(column), np.floor(row)
         right, low = column - left, row - top
-        index = (np.arange(self.n)[:, None, None] * SIDE + top.astype(np.int64)) * SIDE + left.astype(
-            np.int64
-        )
+        index = (np.arange(self.n)[:, None, None] * SIDE + top.astype(np.int64)) * SIDE
+        index += left.astype(np.int64)
         ink = np.zeros(self.n * SIDE * SIDE)
         shares = (
             (0, (1 - right) * (1 - low)),
@@ -269,7 +263,7 @@ class _Photographs:
     def _spots(
         self, name: str, reach: tuple[float, float], size: tuple[float, float], least: int
     ) -> np.ndarray:
-        """Return (n, 64, 64): scattered round lesions of the sub-type `name` at distances `reach` of the fovea."""
+        """Return (n, 64, 64): round lesions of the sub-type `name`, at distances `reach` from the fovea."""
         angle, away = self._uniform(0, 6.3, _SPOTS), self._uniform(*reach, _SPOTS)
         x, y = away * np.cos(angle), away * np.sin(angle)
         radius = self._uniform(*size, _SPOTS)
@@ -286,7 +280,7 @@ class _Photographs:
         """Paint haemorrhages and exudates in diabetes, drusen at the macula in amd."""
         self._blend(0.80 * self._spots("diabetes", (0.25, 0.85), (0.03, 0.075), 7), (0.30, 0.04, 0.04))
         self._blend(0.85 * self._spots("diabetes", (0.15, 0.65), (0.02, 0.045), 5), (0.97, 0.88, 0.45))
-        self._blend(0.70 * self._spots("amd", (0.0, 0.34), (0.03, 0.065), 9), (0.92, 0.72, 0.36))
+        self._blend(0.80 * self._spots("amd", (0.0, 0.34), (0.03, 0.065), 9), (0.95, 0.80, 0.46))
 
     def _sheen(self) -> None:
         """Add the glossy reflexes of a young retina: around the macula and along the arcades."""
@@ -294,9 +288,8 @@ class _Photographs:
         ring = _bump(np.square((away - self._uniform(0.26, 0.32)) * 18))
         band = _bump(np.square((away - self._uniform(0.50, 0.60)) * 12)) * (self.x > -0.45)
         gloss = np.clip(1.0 - 1.05 * self.old + self._uniform(-0.07, 0.07), 0, 1)
-        patch = 0.6 + 0.4 * np.sin(5 * self.x + self._uniform(0, 6.3)) * np.sin(
-            5 * self.y + self._uniform(0, 6.3)
-        )
+        wave = np.sin(5 * self.x + self._uniform(0, 6.3))
+        patch = 0.6 + 0.4 * wave * np.sin(5 * self.y + self._uniform(0, 6.3))
         self._blend(gloss * patch * np.maximum(0.50 * ring, 0.38 * band), (0.92, 0.80, 0.62))
 
     def _exposed(self) -> np.ndarray:
@@ -313,7 +306,7 @@ class _Photographs:
         self._blend(np.clip(veil, 0, 1), (0.78, 0.62, 0.42))
         # The ageing lens lets less blue and green through.
         lens = np.array([0.0, 0.06, 0.14], np.float32)
-        balance = 1 - self.old * lens[None, :, None] + self.rng.uniform(-0.09, 0.09, (_CHUNK, 3, 1))[: self.n]
+        balance = 1 - self.old * lens[None, :, None] + self.rng.uniform(-0.05, 0.05, (_CHUNK, 3, 1))[: self.n]
         light = self._uniform(0.82, 1.12) * (1 - self._uniform(0.15, 0.4) * self.far)
         light = light + self._uniform(-0.12, 0.12) * self.u + self._uniform(-0.12, 0.12) * self.v
         field = _ramp((1 - np.sqrt(self.far)) * np.float32(0.73)) * light

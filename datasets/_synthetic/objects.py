@@ -25,7 +25,7 @@ TYPICAL = np.array(
         [[0.9, 0.6, 0.3], [0.1, 0.5, 0.5]],
     ]
 )
-TYPICAL_SHARE = 0.55
+TYPICAL_SHARE = 0.46
 
 
 def render_objects(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -48,7 +48,7 @@ def _chunk(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     picture = ground
     for mask, colour in ((paint[:, :1], body), (paint[:, 1:], detail)):
         picture = picture * (1 - mask) + mask * colour[:, :, None, None] * shade
-    picture = picture + rng.normal(0, 0.03, picture.shape)
+    picture = picture + rng.normal(0, 0.02, picture.shape)
     return picture.clip(0, 1).astype(np.float32)
 
 

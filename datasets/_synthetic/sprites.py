@@ -31,7 +31,7 @@ def render_sprites(
     u, v = (dx * cosine + dy * sine) / radius, (-dx * sine + dy * cosine) / radius
     kind = shape[:, None, None]
     square = np.maximum(np.abs(u), np.abs(v)) - 0.72
-    ellipse = np.hypot(u, v / 0.55) - 1
+    ellipse = np.hypot(u, v / 0.5) - 1
     lobes = np.hypot(np.abs(u) - 0.42, v + 0.3) - 0.5
     point = np.maximum(np.abs(u) * 0.78 + v * 0.63 - 0.56, -0.35 - v)
     heart = np.minimum(lobes, point)

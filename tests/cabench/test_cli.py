@@ -55,7 +55,7 @@ def test_list_json_names_the_six_datasets(cabench):
 def test_describe_gives_parameters_and_factors(cabench, name):
     card = json.loads(cabench("describe", name, "--json").stdout)
     assert card["name"] == name
-    assert card["settings" if card["kind"] == "method" else "factors"]
+    assert card["settings" if card["plugin"] == "method" else "factors"]
 
 
 @pytest.mark.parametrize(
