@@ -128,9 +128,7 @@ class Split:
         """Check shapes and types, so that no later step has to."""
         n = len(self.x)
         if self.x.dtype != np.uint8 or self.x.ndim not in (4, 5):
-            raise ValueError(
-                f"x must be uint8 (n, c, h, w) or (n, c, d, h, w), not {self.x.dtype} {self.x.shape}"
-            )
+            raise ValueError(f"x must be uint8 (n, c, h, w) or (n, c, d, h, w), not {self.x.dtype} {self.x.shape}")
         if self.y.shape != (n,) or not np.isin(self.y, (0, 1)).all():
             raise ValueError(f"y must hold 0 or 1 for each of the {n} images")
         for name, column in self.labels.items():

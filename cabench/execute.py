@@ -61,9 +61,7 @@ def check_codes(codes: Any, n: int) -> Codes:
     for space in SPACES:
         code = codes[space]
         if not isinstance(code, np.ndarray) or code.ndim != 2 or len(code) != n or code.shape[1] == 0:
-            raise ValueError(
-                f"the {space} code must have shape ({n}, d), not {getattr(code, 'shape', type(code))}"
-            )
+            raise ValueError(f"the {space} code must have shape ({n}, d), not {getattr(code, 'shape', type(code))}")
         if not np.issubdtype(code.dtype, np.floating) or not np.isfinite(code).all():
             raise ValueError(f"the {space} code holds values that are not finite numbers")
     return codes

@@ -223,7 +223,5 @@ def _overrides(
             per_dataset.setdefault(owner, {})[param] = value
         else:
             plugins = [*classes["method"], *classes["dataset"]]
-            raise UserError(
-                f"--set names '{owner}', which is not part of this run.{did_you_mean(owner, plugins)}"
-            )
+            raise UserError(f"--set names '{owner}', which is not part of this run.{did_you_mean(owner, plugins)}")
     return per_method, per_dataset

@@ -120,9 +120,7 @@ class LightningMethod(Method):
         )
         # A signal keeps the meaning that the harness gave it.
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-        validation_loader = (
-            None if validation is None else module.loader(validation, context.seed, shuffle=False)
-        )
+        validation_loader = None if validation is None else module.loader(validation, context.seed, shuffle=False)
         with interruptible():
             trainer.fit(module, module.loader(train, context.seed, shuffle=True), validation_loader)
         self.history_ = module.history
@@ -184,9 +182,7 @@ def interruptible() -> Iterator[None]:
 @contextmanager
 def isolated(seed: int, threads: int | None = None) -> Iterator[None]:
     """Seed torch for the initialisation of networks, and put every global state back afterwards."""
-    loggers = [
-        logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")
-    ]
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     # Lightning sees neither logs nor tips: the harness tells the user what happens.
     for logger in loggers:
@@ -224,9 +220,7 @@ class _Batches(IterableDataset[Tensor]):
 class _Module(pl.LightningModule):
     """Carries a method's networks through Lightning; images and labels stay on the device."""
 
-    def __init__(
-        self, method: LightningMethod, train: Split, validation: Split | None, context: Context
-    ) -> None:
+    def __init__(self, method: LightningMethod, train: Split, validation: Split | None, context: Context) -> None:
         super().__init__()
         self.networks = method.networks_
         self.history: list[dict[str, float]] = []
@@ -292,9 +286,7 @@ class _Module(pl.LightningModule):
         self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
 
     def _means(self, part: str) -> dict[str, float]:
-        means = {
-            name: float(total) / self._steps for name, total in self._sums.items() if name.startswith(part)
-        }
+        means = {name: float(total) / self._steps for name, total in self._sums.items() if name.startswith(part)}
         self._sums, self._steps = {}, 0
         return means
 

@@ -42,9 +42,7 @@ class CifarMnist(Dataset):
         Factor("digit", "salient", "target", tuple("0123456789"), main=True),
         Factor("object", "common", "target", CLASSES),
     )
-    augmentation = Augmentation(
-        size=24, crop=0.4, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.2
-    )
+    augmentation = Augmentation(size=24, crop=0.4, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.2)
     sizes: ClassVar[dict[str, tuple[int, int, int]]] = {
         "smoke": (400, 160, 200),
         "quick": (4000, 1000, 4000),
@@ -88,9 +86,7 @@ class CifarMnist(Dataset):
         n = min(len(images), len(inks))
         y = (np.arange(n) >= n // 2).astype(np.int64)
         # In 16 bits, because the sum of two bytes wraps in eight.
-        ink = np.pad(inks[:n], ((0, 0), (2, 2), (2, 2))).astype(np.uint16) * y[:, None, None].astype(
-            np.uint16
-        )
+        ink = np.pad(inks[:n], ((0, 0), (2, 2), (2, 2))).astype(np.uint16) * y[:, None, None].astype(np.uint16)
         x = ((images[:n].astype(np.uint16) + ink[:, None] + 1) // 2).astype(np.uint8)
         labels = {"object": objects[:n].astype(float), "digit": np.where(y == 1, digits[:n], np.nan)}
         return Rendered(x, y, labels)
@@ -156,15 +152,11 @@ def _mnist(root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 def _idx(root: Path, name: str, axes: int) -> np.ndarray:
     """Read an idx file, compressed or not: two zero bytes, type 8, the number of axes, big-endian sizes, bytes."""
     folders = (root, root / "MNIST" / "raw")
-    found = [
-        folder / file for folder in folders for file in (name, f"{name}.gz") if (folder / file).is_file()
-    ]
+    found = [folder / file for folder in folders for file in (name, f"{name}.gz") if (folder / file).is_file()]
     if not found:
         raise _missing(f"{name}.gz", root)
     try:
-        content = (
-            gzip.decompress(found[0].read_bytes()) if found[0].suffix == ".gz" else found[0].read_bytes()
-        )
+        content = gzip.decompress(found[0].read_bytes()) if found[0].suffix == ".gz" else found[0].read_bytes()
         kind, dims = struct.unpack(">HBB", content[:4])[1:]
         shape = struct.unpack(f">{axes}I", content[4 : 4 + 4 * axes])
         if (kind, dims) != (8, axes):

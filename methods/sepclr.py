@@ -105,9 +105,7 @@ class SepCLR(LightningMethod):
         common, salient = [], []
         for _ in range(2):
             view = views(batch.x, self.canvas_.augmentation, draws.augmentation)
-            common.append(
-                F.normalize(self.networks_["common_head"](self.networks_["common"](view)), eps=1e-12)
-            )
+            common.append(F.normalize(self.networks_["common_head"](self.networks_["common"](view)), eps=1e-12))
             salient.append(self.networks_["salient_head"](self.networks_["salient"](view)))
         terms = sepclr_terms((common[0], common[1]), (salient[0], salient[1]), batch.y)
         weights = {
@@ -125,9 +123,7 @@ class SepCLR(LightningMethod):
         return self.networks_["common"](x), self.networks_["salient"](x)
 
 
-def sepclr_terms(
-    common: tuple[Tensor, Tensor], salient: tuple[Tensor, Tensor], y: Tensor
-) -> dict[str, Tensor]:
+def sepclr_terms(common: tuple[Tensor, Tensor], salient: tuple[Tensor, Tensor], y: Tensor) -> dict[str, Tensor]:
     """Return the raw terms of METHODS 2.1: both halves of L_com and of L_sal, then L_null and L_jem.
 
     Uniformity is summed over the two views: it counts twice, as published.

@@ -73,9 +73,7 @@ class Supervised(LightningMethod):
         self.factors_: tuple[Factor, ...] = train.factors
         self.scales_ = {factor.name: _scale(train.labels[factor.name]) for factor in train.factors}
         dims = {"common": self.common_dim, "salient": self.salient_dim}
-        networks: dict[str, nn.Module] = {
-            space: encoder(self.backbone, view, dims[space]) for space in SPACES
-        }
+        networks: dict[str, nn.Module] = {space: encoder(self.backbone, view, dims[space]) for space in SPACES}
         for factor in train.factors:
             networks[f"head_{factor.name}"] = nn.Linear(dims[factor.home], len(factor.classes or (0,)))
         return networks

@@ -131,9 +131,7 @@ def _coloured(view: Tensor, a: Augmentation, generator: torch.Generator) -> Tens
     return _toned(coloured, a, generator, jittered)
 
 
-def _toned(
-    view: Tensor, a: Augmentation, generator: torch.Generator, jittered: Tensor | None = None
-) -> Tensor:
+def _toned(view: Tensor, a: Augmentation, generator: torch.Generator, jittered: Tensor | None = None) -> Tensor:
     n = len(view)
     jittered = _uniform(0, 1, n, generator) < a.jitter if jittered is None else jittered
     brightness = torch.where(jittered, 1 + a.brightness * _uniform(-1, 1, n, generator), 1.0)

@@ -14,9 +14,7 @@ def command() -> None:
 
 @command.command("preview")
 @click.argument("name")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The picture to write."
-)
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The picture to write.")
 @click.option("--source", default="synthetic", show_default=True, help="synthetic or real.")
 @click.option("--data-root", type=click.Path(path_type=Path), help="The folder of the raw files.")
 @click.option("--seed", default=0, show_default=True, help="The data's seed.")
@@ -31,7 +29,5 @@ def preview(name: str, out: Path, source: str, data_root: Path | None, seed: int
         out.parent.mkdir(parents=True, exist_ok=True)
         contact_sheet(splits.train).save(out)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"The picture {out} could not be written ({error}); give a writable .png path."
-        ) from error
+        raise UserError(f"The picture {out} could not be written ({error}); give a writable .png path.") from error
     click.echo(f"Written: {out}")

@@ -35,9 +35,7 @@ def command(name: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
         elif isinstance(value, list):
             click.echo(f"{key}:")
             for item in value:
-                click.echo(
-                    "  " + ", ".join(f"{k} {v}" for k, v in item.items() if v not in (None, "", False))
-                )
+                click.echo("  " + ", ".join(f"{k} {v}" for k, v in item.items() if v not in (None, "", False)))
         else:
             click.echo(f"{key}: {value}")
 

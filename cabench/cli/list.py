@@ -17,9 +17,7 @@ from cabench import registry
 @click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
 def command(what: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
     """List methods, datasets or metrics."""
-    rows = (
-        _metrics() if what == "metrics" else _plugins("method" if what == "methods" else "dataset", plugins)
-    )
+    rows = _metrics() if what == "metrics" else _plugins("method" if what == "methods" else "dataset", plugins)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return

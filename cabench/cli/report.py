@@ -19,8 +19,6 @@ def command(results: Path) -> None:
     from cabench.store import Store
 
     if not (results / "runs").is_dir():
-        raise UserError(
-            f"There are no records in {results}; run `cabench run` first or name another --results."
-        )
+        raise UserError(f"There are no records in {results}; run `cabench run` first or name another --results.")
     print_boards(console(), write_leaderboard(Store(results)))
     click.echo(f"Written: {results / 'leaderboard.md'}, {results / 'leaderboard.csv'}")

@@ -23,13 +23,9 @@ GUESS = {"smoke": 4, "quick": 60, "paper": 4 * 3600}
 )
 @click.option("--datasets", default="all", show_default=True, help="Names, or all.")
 @click.option("--seeds", default="0", show_default=True, help="Training seeds: 0,1,2 or 0:5.")
-@click.option(
-    "--tier", default="quick", show_default=True, help="smoke, quick or paper: data size and budget."
-)
+@click.option("--tier", default="quick", show_default=True, help="smoke, quick or paper: data size and budget.")
 @click.option("--source", default="synthetic", show_default=True, help="synthetic or real.")
-@click.option(
-    "--data-root", type=click.Path(path_type=Path), help="The folder of the raw files (--source real)."
-)
+@click.option("--data-root", type=click.Path(path_type=Path), help="The folder of the raw files (--source real).")
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="The folder."
 )
@@ -90,9 +86,7 @@ def _show(plan: Plan, store: Store) -> None:
     known: dict[tuple[str, str, str], list[float]] = {}
     for record in store.records():
         spec = record["spec"]
-        known.setdefault((spec["method"], spec["dataset"], spec["tier"]), []).append(
-            record["provenance"]["wall_s"]
-        )
+        known.setdefault((spec["method"], spec["dataset"], spec["tier"]), []).append(record["provenance"]["wall_s"])
     total, guessed = 0.0, False
     for cell in plan.cells:
         done = (store.read(cell.run_id) or {}).get("status") == "done"

@@ -34,9 +34,7 @@ def evaluate_codes(
     rows = []
     for factor in splits.factors:
         targets = {part: _values(getattr(splits, part), factor) for part in ("train", "validation", "test")}
-        guesses = chance(
-            targets["train"][1], targets["test"][1], bool(factor.classes), len(factor.classes or ())
-        )
+        guesses = chance(targets["train"][1], targets["test"][1], bool(factor.classes), len(factor.classes or ()))
         for space in SPACES:
             train, validation, test = (
                 (codes[part][space][keep], values) for part, (keep, values) in targets.items()
@@ -66,9 +64,7 @@ def evaluate_codes(
 def home_scores(rows: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
     """Return (factor, metric) -> score in the factor's home space: a ceiling, if the codes were supervised."""
     return {
-        (row["factor"], row["name"]): row["value"]
-        for row in rows
-        if row["factor"] and row["space"] == row["home"]
+        (row["factor"], row["name"]): row["value"] for row in rows if row["factor"] and row["space"] == row["home"]
     }
 
 

@@ -58,4 +58,5 @@ def encoder(backbone: str, view: Canvas, dim: int) -> nn.Module:
         net.maxpool = nn.Identity()
     else:
         net.conv1 = nn.Conv2d(view.channels, 64, 7, stride=2, padding=3, bias=False)
-    return net
+    made: nn.Module = net
+    return made

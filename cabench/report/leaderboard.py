@@ -106,9 +106,7 @@ def _probes(part: pd.DataFrame) -> pd.DataFrame:
     for row in ordered.itertuples():
         arrow = "↓" if row.abroad else "↑"
         columns[(row.factor, row.space)] = f"{row.factor} {SHORT[row.name]} {row.space[0]} {arrow}"
-    rows = [
-        {"method": "chance"} | {title: _mean(_pick(heads, key)["chance"]) for key, title in columns.items()}
-    ]
+    rows = [{"method": "chance"} | {title: _mean(_pick(heads, key)["chance"]) for key, title in columns.items()}]
     for method, cells in heads.groupby("method", sort=True):
         rows.append(
             {"method": method} | {title: _mean(_pick(cells, key)["value"]) for key, title in columns.items()}

@@ -229,9 +229,7 @@ def _blur(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return image
 
 
-def _acquire(
-    tissue: tuple[np.ndarray, np.ndarray], subjects: Subjects, rng: np.random.Generator
-) -> np.ndarray:
+def _acquire(tissue: tuple[np.ndarray, np.ndarray], subjects: Subjects, rng: np.random.Generator) -> np.ndarray:
     """Return uint8 (n, 32, 32, 32): the site's white-matter level, bias field, smoothness and noise."""
     brain, grey = tissue
     n, site = len(subjects), subjects.site

@@ -83,9 +83,7 @@ def _ramp(distance: np.ndarray, width: float = 0.05) -> np.ndarray:
     return np.asarray(np.clip(distance * np.float32(1 / width) + np.float32(0.5), 0, 1))
 
 
-def _ellipse(
-    x: np.ndarray, y: np.ndarray, width: np.ndarray | float, height: np.ndarray | float
-) -> np.ndarray:
+def _ellipse(x: np.ndarray, y: np.ndarray, width: np.ndarray | float, height: np.ndarray | float) -> np.ndarray:
     """Return a distance-like map that is positive inside the ellipse around the origin."""
     return np.asarray(np.minimum(width, height) * (1 - np.sqrt((x / width) ** 2 + (y / height) ** 2)))
 
@@ -157,9 +155,7 @@ def _breasts(ax: np.ndarray, y: np.ndarray, draw: _Draw) -> np.ndarray:
 
 def _wires(x: np.ndarray, y: np.ndarray, draw: _Draw) -> np.ndarray:
     """Return a monitor lead (n, 64, 64) on a third of the patients, sick or not."""
-    path = (
-        draw.uniform(-0.5, 0.5) + draw.uniform(-0.5, 0.5) * y + 0.15 * np.sin(3 * y + draw.uniform(0, 6.28))
-    )
+    path = draw.uniform(-0.5, 0.5) + draw.uniform(-0.5, 0.5) * y + 0.15 * np.sin(3 * y + draw.uniform(0, 6.28))
     return np.asarray(0.25 * draw.chance(0.33) * _ramp(0.018 - np.abs(x - path), 0.03))
 
 

@@ -50,7 +50,5 @@ def draw(
     # Bicubic at eight times the scans' size hides their pixels; sampling that is smooth again.
     fine = F.interpolate(torch.from_numpy(scans)[:, None], size=(32, 32), mode="bicubic").clamp(0, 1)
     fine = (1.6 * fine - 0.3).clamp(0, 1)
-    drawn = F.grid_sample(fine, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[
-        :, 0
-    ].numpy()
+    drawn = F.grid_sample(fine, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[:, 0].numpy()
     return np.asarray(drawn ** weight[:, None, None], np.float32)

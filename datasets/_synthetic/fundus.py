@@ -260,9 +260,7 @@ class _Photographs:
             ink += np.bincount((index + offset).ravel(), (weight * share).ravel(), self.n * SIDE * SIDE)
         return np.asarray(ink.reshape(self.n, SIDE, SIDE).astype(np.float32))
 
-    def _spots(
-        self, name: str, reach: tuple[float, float], size: tuple[float, float], least: int
-    ) -> np.ndarray:
+    def _spots(self, name: str, reach: tuple[float, float], size: tuple[float, float], least: int) -> np.ndarray:
         """Return (n, 64, 64): round lesions of the sub-type `name`, at distances `reach` from the fovea."""
         angle, away = self._uniform(0, 6.3, _SPOTS), self._uniform(*reach, _SPOTS)
         x, y = away * np.cos(angle), away * np.sin(angle)

@@ -37,9 +37,7 @@ def render_objects(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _chunk(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     n = len(kind)
     u, v = _coordinates(n, rng)
-    paint = np.stack(
-        [_PAINTERS[k](u[i], v[i]) for i, k in enumerate(kind)]
-    )  # (n, 2, side, side): body, detail
+    paint = np.stack([_PAINTERS[k](u[i], v[i]) for i, k in enumerate(kind)])  # (n, 2, side, side): body, detail
     ground_colour = TYPICAL_SHARE * TYPICAL[kind, 1] + (1 - TYPICAL_SHARE) * rng.uniform(0, 1, (n, 3))
     ground = _texture(n, rng, 0.12) + ground_colour[:, :, None, None]
     body = TYPICAL_SHARE * TYPICAL[kind, 0] + (1 - TYPICAL_SHARE) * _away_from(ground_colour, rng)

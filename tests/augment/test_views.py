@@ -103,9 +103,7 @@ def test_cutout_erases_one_square_of_about_the_asked_size():
 
 def test_jitter_is_the_share_of_images_that_change():
     x = copies((3, 8, 8), 400)
-    view = views(
-        x, Augmentation(8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, jitter=0.8), generator()
-    )
+    view = views(x, Augmentation(8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, jitter=0.8), generator())
     changed = ((view - whole(x, 8)).abs().flatten(1).amax(1) > 1e-4).float().mean()
     assert changed.item() == pytest.approx(0.8, abs=0.07)
 

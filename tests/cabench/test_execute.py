@@ -10,9 +10,7 @@ from cabench.store import Store
 
 @pytest.fixture
 def records(tmp_path, plugins):
-    plan = make_plan(
-        "corner,constant", "toy", tier="smoke", plugins=[plugins / "toy.py", plugins / "corner.py"]
-    )
+    plan = make_plan("corner,constant", "toy", tier="smoke", plugins=[plugins / "toy.py", plugins / "corner.py"])
     return execute(plan, Store(tmp_path), device="cpu")
 
 
@@ -58,9 +56,7 @@ def test_a_record_holds_spec_status_and_provenance(records):
     record = json.loads(json.dumps(records[0]))
     assert set(record["spec"]) == {"method", "params", "dataset", "dataset_params", "source", "tier", "seed"}
     assert record["status"] == "done"
-    assert {"packages", "cpu", "data_digest", "wall_s", "cpu_s", "peak_memory_mb"} <= set(
-        record["provenance"]
-    )
+    assert {"packages", "cpu", "data_digest", "wall_s", "cpu_s", "peak_memory_mb"} <= set(record["provenance"])
 
 
 def test_the_frame_has_one_row_per_metric(records):

@@ -69,12 +69,8 @@ def test_balanced_accuracy_agrees_with_scikit_learn():
     scaler = StandardScaler().fit(parts[0][0])
     scores = []
     for C in (1e-3, 1e-2, 1e-1, 1, 10, 100):
-        model = LogisticRegression(C=C, max_iter=5000, tol=1e-8).fit(
-            scaler.transform(parts[0][0]), parts[0][1]
-        )
-        scores.append(
-            [balanced_accuracy_score(p[1], model.predict(scaler.transform(p[0]))) for p in parts[1:]]
-        )
+        model = LogisticRegression(C=C, max_iter=5000, tol=1e-8).fit(scaler.transform(parts[0][0]), parts[0][1])
+        scores.append([balanced_accuracy_score(p[1], model.predict(scaler.transform(p[0]))) for p in parts[1:]])
     best = max(scores, key=lambda pair: pair[0])
     assert linear_probe(*parts, categorical=True)["balanced_accuracy"] == pytest.approx(best[1], abs=0.02)
 

@@ -34,9 +34,7 @@ def run(code, site, cwd):
     head = f"import sys, site; known = list(sys.path); site.addsitedir({str(site)!r})\n"
     head += "sys.path[:] = [''] + [p for p in sys.path if p not in known] + known\n"
     head += "sys.meta_path.sort(key=lambda finder: '__editable__' not in str(finder))\n"
-    done = subprocess.run(
-        [sys.executable, "-c", head + code], cwd=cwd, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", head + code], cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -47,9 +47,7 @@ def write_mnist(root, rng, packed):
         images = rng.integers(0, 256, (rows, 28, 28), dtype=np.uint8)
         labels = rng.integers(0, 10, rows).astype(np.uint8)
         for name, array, axes in (("images-idx3", images, 3), ("labels-idx1", labels, 1)):
-            content = (
-                struct.pack(">HBB", 0, 8, axes) + struct.pack(f">{axes}I", *array.shape) + array.tobytes()
-            )
+            content = struct.pack(">HBB", 0, 8, axes) + struct.pack(f">{axes}I", *array.shape) + array.tobytes()
             if packed:
                 (root / f"{part}-{name}-ubyte.gz").write_bytes(gzip.compress(content))
             else:

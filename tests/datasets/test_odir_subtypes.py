@@ -97,9 +97,7 @@ def test_each_subtype_changes_the_picture(subtype):
 def test_glaucoma_and_amd_are_local_cataract_and_myopia_are_not():
     healthy = photographs()
     field = (healthy[:, 0] > 0.2).sum((1, 2))
-    share = [
-        ((np.abs(photographs(kind) - healthy).max(1) > 0.04).sum((1, 2)) / field).mean() for kind in range(5)
-    ]
+    share = [((np.abs(photographs(kind) - healthy).max(1) > 0.04).sum((1, 2)) / field).mean() for kind in range(5)]
     assert max(share[GLAUCOMA], share[AMD]) < 0.15
     assert min(share[CATARACT], share[MYOPIA]) > 0.35
     assert share[GLAUCOMA] < share[DIABETES] < share[CATARACT]

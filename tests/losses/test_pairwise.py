@@ -92,9 +92,7 @@ def test_uniformity_of_fewer_than_two_rows_is_zero_on_the_graph(n):
 
 
 def test_alignment_without_a_counting_row_is_zero_on_the_graph():
-    value, found = gradients(
-        lambda a, b: alignment(a, b, weights=torch.zeros(5)), rows(5, 3), rows(5, 3, seed=1)
-    )
+    value, found = gradients(lambda a, b: alignment(a, b, weights=torch.zeros(5)), rows(5, 3), rows(5, 3, seed=1))
     assert value.item() == 0
     assert all(not gradient.any() for gradient in found)
 
@@ -119,9 +117,7 @@ def test_alignment_counts_only_weighted_rows():
     a, b = rows(6, 3), rows(6, 3, seed=1)
     weights = torch.tensor([1.0, 0, 0, 1, 1, 0])
     kept = weights.bool()
-    assert alignment(a, b, weights=weights).item() == pytest.approx(
-        alignment(a[kept], b[kept]).item(), rel=1e-6
-    )
+    assert alignment(a, b, weights=weights).item() == pytest.approx(alignment(a[kept], b[kept]).item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("tau", [0.5, 0.1])
@@ -161,9 +157,7 @@ def test_near_twins_never_have_a_negative_distance():
     assert (squared_distances(x) >= 0).all()
 
 
-@pytest.mark.parametrize(
-    "loss", [uniformity, lambda x: joint_entropy(x, x), lambda x: alignment(x, x.flip(0))]
-)
+@pytest.mark.parametrize("loss", [uniformity, lambda x: joint_entropy(x, x), lambda x: alignment(x, x.flip(0))])
 def test_losses_run_in_float32_under_autocast(loss):
     x = rows(64, 16)
     with torch.autocast("cpu", dtype=torch.bfloat16):

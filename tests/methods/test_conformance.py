@@ -161,9 +161,7 @@ def test_a_method_without_supervision_never_looks_at_the_group_of_an_image(name,
     split = make_split()
     flipped = replace(split, y=np.where(np.arange(len(split)) < 1, split.y, split.y))
     kwargs = {"batch_size": len(split)} if name == "simclr" else {}
-    first, second = (
-        make(name, **kwargs).fit(s.blind(), None, Context()).embed(s.x) for s in (split, flipped)
-    )
+    first, second = (make(name, **kwargs).fit(s.blind(), None, Context()).embed(s.x) for s in (split, flipped))
     assert same(first, second)
 
 
@@ -253,9 +251,7 @@ def test_a_misspelt_backbone_gets_a_hint(name, make_split):
 def test_the_card_can_be_read_without_importing_the_file(name):
     cls = METHODS[name][0]
     (node,) = [
-        n
-        for n in ast.parse((ROOT / "methods" / f"{name}.py").read_text()).body
-        if isinstance(n, ast.ClassDef)
+        n for n in ast.parse((ROOT / "methods" / f"{name}.py").read_text()).body if isinstance(n, ast.ClassDef)
     ]
     card = {
         n.targets[0].id: ast.literal_eval(n.value)

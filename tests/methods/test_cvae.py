@@ -28,9 +28,7 @@ def draws(seed=0):
 
 def decoder_inputs(method, batch):
     inputs = []
-    hook = method.networks_["decoder"].register_forward_pre_hook(
-        lambda m, args: inputs.append(args[0].detach())
-    )
+    hook = method.networks_["decoder"].register_forward_pre_hook(lambda m, args: inputs.append(args[0].detach()))
     terms = method.training_loss(batch, draws())
     hook.remove()
     (code,) = inputs
@@ -97,9 +95,7 @@ def test_kl_closed_form():
 def test_samples_have_the_posterior_mean_and_spread():
     mean, logvar = torch.full((20000, 1), 2.0), torch.full((20000, 1), 2 * np.log(0.5))
     drawn = sample(mean, logvar, torch.Generator().manual_seed(0))
-    assert drawn.mean().item() == pytest.approx(2, abs=0.02) and drawn.std().item() == pytest.approx(
-        0.5, abs=0.02
-    )
+    assert drawn.mean().item() == pytest.approx(2, abs=0.02) and drawn.std().item() == pytest.approx(0.5, abs=0.02)
 
 
 def test_codes_are_posterior_means_of_background_too(fitted, make_split):
