@@ -27,7 +27,9 @@ def preview(name: str, out: Path, source: str, data_root: Path | None, seed: int
     splits = load_dataset(name, source=source, tier="smoke", seed=seed, root=data_root)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(splits.train).save(out)
+        sheet = contact_sheet(splits.train)
+        # 128 colours keep a page of previews light.
+        (sheet.quantize(128) if out.suffix == ".png" else sheet).save(out, optimize=True)
     except (OSError, ValueError) as error:
         raise UserError(f"The picture {out} could not be written ({error}); give a writable .png path.") from error
     click.echo(f"Written: {out}")

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from cabench.codes import Split
 
-CELL, GAP, LABEL = 96, 4, 16
+CELL, GAP, LABEL = 80, 4, 16
 
 
 def contact_sheet(split: Split, columns: int = 8, rows: int = 3) -> Image.Image:
