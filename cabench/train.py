@@ -28,7 +28,7 @@ from cabench.seeds import numpy_stream, stream_seed
 Terms = dict[str, tuple[Tensor, float]]
 WARM_UP = 0.05  # share of the steps
 EMBED_ROWS = 500
-# The validation loss has flattened when the last fifth of the budget brought less than this share of the gain.
+# The validation loss has flattened when the last fifth of the budget brought less than this share of it all.
 FLAT_SHARE = 0.05
 VALIDATIONS = 10  # how often the validation loss is looked at during a fit
 
@@ -100,7 +100,7 @@ class LightningMethod(Method):
         self.networks_.eval()
         pieces = [
             self.encode(whole(torch.from_numpy(x[i : i + EMBED_ROWS]).to(device), self.canvas_.size))
-            for i in range(0, max(1, len(x)), EMBED_ROWS)
+            for i in range(0, len(x), EMBED_ROWS)
         ]
         common, salient = (torch.cat(codes).float().cpu().numpy() for codes in zip(*pieces, strict=True))
         return Codes(common, salient)

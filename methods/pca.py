@@ -65,4 +65,5 @@ class BackgroundPCA(Method):
 
     def _residual(self, pixels: np.ndarray) -> np.ndarray:
         explained: np.ndarray = self.common_.inverse_transform(self.common_.transform(pixels))
-        return pixels - explained
+        residual: np.ndarray = pixels - explained
+        return residual

@@ -39,6 +39,7 @@ class Supervised(LightningMethod):
     needs_both_groups = False
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 100}},
+        "quick": {"*": {"epochs": 40}},
         "paper": {
             "*": {"backbone": "resnet18", "epochs": 100, "batch_size": 512, "learning_rate": 1e-3},
             "schizophrenia_mri": {"backbone": "small"},
@@ -106,7 +107,7 @@ class Supervised(LightningMethod):
 
 
 def _scale(column: np.ndarray) -> tuple[float, float]:
-    """Return mean and standard deviation of the known values (n,); 0 and 1 where there is nothing to scale."""
+    """Return mean and standard deviation of the known values (n,), or 0 and 1 without any."""
     known = column[~np.isnan(column)]
     if len(known) == 0:
         return 0.0, 1.0

@@ -183,9 +183,9 @@ class _Portraits:
         self._paint(0.3 + 0.3 * wave, other)
         self.width = width = 0.465 + 0.02 * self.male + self._uniform(-0.035, 0.035)
         # Some women wear it short, some men long.
-        swap = self._uniform(0, 1) < 0.12
+        swap = self._uniform(0, 1) < 0.07
         is_long = np.where(swap, self.male, 1 - self.male) > 0.5
-        self.length = length = np.where(is_long, self._uniform(0.25, 1.15), self._uniform(-0.12, 0.22))
+        self.length = length = np.where(is_long, self._uniform(0.40, 1.15), self._uniform(-0.12, 0.18))
         self.volume = self._uniform(0.04, 0.14) * (1 - 0.45 * self.old * self.male)
         reach = np.maximum(self.y - length + 0.3, 0) * np.float32(1 / 0.3)
         round_ = np.square(np.minimum(self.y + 0.05, 0) / (0.70 + self.volume))
@@ -295,7 +295,7 @@ class _Portraits:
         lower = gap + full * taper
         lips = _ramp(np.minimum(line + upper, lower - line)) * (taper > 0)
         colour = self.skin * np.array([0.86, 0.58, 0.57])
-        lipstick = ((1 - male) * np.clip(self._uniform(-0.25, 0.9), 0, 1))[:, :, 0]
+        lipstick = ((1 - male) * np.clip(self._uniform(-0.1, 1.0), 0, 1))[:, :, 0]
         colour = colour + lipstick * (np.array([0.68, 0.16, 0.20]) - colour)
         self._paint(lips, colour)
         inside = _ramp(np.minimum(line, gap - line)) * (gap > 0.008)

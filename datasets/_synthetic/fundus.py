@@ -97,11 +97,13 @@ class _Photographs:
 
     def _uniform(self, low: float, high: float, size: int = 1) -> np.ndarray:
         """Return float32 (n, size, 1); a full chunk is drawn, so that a row does not depend on n."""
-        return self.rng.uniform(low, high, (_CHUNK, size, 1)).astype(np.float32)[: self.n]
+        values = self.rng.uniform(low, high, (_CHUNK, size, 1))
+        return np.asarray(values[: self.n].astype(np.float32))
 
     def _ill(self, name: str) -> np.ndarray:
         """Return float32 (n, 1, 1): 1 where the eye has the named sub-type."""
-        return (self.eyes.subtype == SUBTYPES.index(name)).astype(np.float32).reshape(-1, 1, 1)
+        ill = self.eyes.subtype == SUBTYPES.index(name)
+        return np.asarray(ill.astype(np.float32).reshape(-1, 1, 1))
 
     def _camera(self) -> None:
         """Set field coordinates u, v, retina coordinates x, y and the place and size of the disc."""
@@ -232,7 +234,7 @@ class _Photographs:
                 -0.8 * fork,
                 self._uniform(0.5, 0.8, len(_BRANCHES)),
             )
-            width = calibre * (1.32 - 0.65 * self.old + self._uniform(-0.1, 0.1))
+            width = calibre * (1.50 - 0.85 * self.old + self._uniform(-0.1, 0.1))
             main = width * (1 - 0.6 * s) * np.ones_like(x)
             twig = 0.62 * width * (1 - 0.6 * s) * np.ones_like(bx)
             step = np.concatenate(
@@ -276,9 +278,9 @@ class _Photographs:
 
     def _lesions(self) -> None:
         """Paint haemorrhages and exudates in diabetes, drusen at the macula in amd."""
-        self._blend(0.80 * self._spots("diabetes", (0.25, 0.85), (0.03, 0.075), 7), (0.30, 0.04, 0.04))
-        self._blend(0.85 * self._spots("diabetes", (0.15, 0.65), (0.02, 0.045), 5), (0.97, 0.88, 0.45))
-        self._blend(0.80 * self._spots("amd", (0.0, 0.34), (0.03, 0.065), 9), (0.95, 0.80, 0.46))
+        self._blend(0.80 * self._spots("diabetes", (0.25, 0.85), (0.035, 0.085), 8), (0.30, 0.04, 0.04))
+        self._blend(0.85 * self._spots("diabetes", (0.15, 0.65), (0.025, 0.05), 6), (0.97, 0.88, 0.45))
+        self._blend(0.80 * self._spots("amd", (0.0, 0.34), (0.035, 0.07), 10), (0.95, 0.80, 0.46))
 
     def _sheen(self) -> None:
         """Add the glossy reflexes of a young retina: around the macula and along the arcades."""
@@ -288,7 +290,7 @@ class _Photographs:
         gloss = np.clip(1.0 - 1.05 * self.old + self._uniform(-0.07, 0.07), 0, 1)
         wave = np.sin(5 * self.x + self._uniform(0, 6.3))
         patch = 0.6 + 0.4 * wave * np.sin(5 * self.y + self._uniform(0, 6.3))
-        self._blend(gloss * patch * np.maximum(0.50 * ring, 0.38 * band), (0.92, 0.80, 0.62))
+        self._blend(gloss * patch * np.maximum(0.60 * ring, 0.48 * band), (0.92, 0.80, 0.62))
 
     def _exposed(self) -> np.ndarray:
         """Return uint8 (n, 3, 64, 64): cataract haze, vignette, tint, black surround and noise."""
@@ -300,10 +302,10 @@ class _Photographs:
                 blurred = blurred + np.float32(0.31) * (side - 2 * blurred)
         share = cataract * self._uniform(0.35, 0.75)
         self.image += share[:, None] * (blurred - self.image)
-        veil = cataract * self._uniform(0.18, 0.38) * (1 - 0.25 * self.far)
+        veil = cataract * self._uniform(0.22, 0.42) * (1 - 0.25 * self.far)
         self._blend(np.clip(veil, 0, 1), (0.78, 0.62, 0.42))
         # The ageing lens lets less blue and green through.
-        lens = np.array([0.0, 0.06, 0.14], np.float32)
+        lens = np.array([0.0, 0.10, 0.26], np.float32)
         balance = 1 - self.old * lens[None, :, None] + self.rng.uniform(-0.05, 0.05, (_CHUNK, 3, 1))[: self.n]
         light = self._uniform(0.82, 1.12) * (1 - self._uniform(0.15, 0.4) * self.far)
         light = light + self._uniform(-0.12, 0.12) * self.u + self._uniform(-0.12, 0.12) * self.v

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+import torch
 
 from cabench.codes import TARGET, Augmentation, Factor, Split
 
@@ -51,13 +50,16 @@ def tiny_split(kind: str = "colour", n: int = 48, seed: int = 0, share: float = 
     return Split(x, y, labels, np.arange(n), FACTORS, AUGMENTATION, "tiny")
 
 
-@pytest.fixture(params=list(SHAPES))
-def tiny(request) -> SimpleNamespace:
-    """A training and a validation split of each kind of image."""
-    return SimpleNamespace(train=tiny_split(request.param), validation=tiny_split(request.param, 24, seed=1))
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Train on one thread: the nets are too small for more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_split():
     """The maker of tiny splits."""
     return tiny_split
