@@ -97,24 +97,23 @@ def _summary(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def _probes(part: pd.DataFrame) -> pd.DataFrame:
-    """One row per method between chance and ceiling, one column per factor and code, home code first."""
+    """One row per factor and code, home code first; chance, every method and the ceiling side by side."""
     heads = part[part["name"].isin(HEADLINES)]
-    columns: dict[tuple[str, str], str] = {}
     ordered = heads.drop_duplicates(["factor", "space"]).copy()
     ordered["abroad"] = ordered["space"] != ordered["home"]
     ordered = ordered.sort_values(["home", "factor", "abroad"], ascending=[False, True, True], kind="stable")
+    rows = []
     for row in ordered.itertuples():
-        arrow = "↓" if row.abroad else "↑"
-        columns[(row.factor, row.space)] = f"{row.factor} {SHORT[row.name]} {row.space[0]} {arrow}"
-    rows = [{"method": "chance"} | {title: _mean(_pick(heads, key)["chance"]) for key, title in columns.items()}]
-    for method, cells in heads.groupby("method", sort=True):
-        rows.append(
-            {"method": method} | {title: _mean(_pick(cells, key)["value"]) for key, title in columns.items()}
-        )
-    rows.append(
-        {"method": "ceiling"} | {title: _mean(_pick(heads, key)["ceiling"]) for key, title in columns.items()}
-    )
-    return pd.DataFrame(rows)
+        probes = _pick(heads, (row.factor, row.space))
+        line = {
+            "factor": row.factor,
+            "metric": SHORT[row.name],
+            "code": f"{row.space} {'↓' if row.abroad else '↑'}",
+            "chance": _mean(probes["chance"]),
+        }
+        line |= {method: _mean(cells["value"]) for method, cells in probes.groupby("method", sort=True)}
+        rows.append(line | {"ceiling": _mean(probes["ceiling"])})
+    return pd.DataFrame(rows).fillna("-")
 
 
 def _pick(table: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
@@ -125,7 +124,7 @@ def _mean(values: pd.Series, digits: int = 2) -> str:
     numbers = values.dropna().astype(float)
     if numbers.empty:
         return "-"
-    spread = f" ± {numbers.std():.{digits}f}" if len(numbers) > 1 and numbers.std() > 0 else ""
+    spread = f" ± {numbers.std():.{digits}f}" if len(numbers) > 1 and numbers.std() > 10**-digits / 2 else ""
     return f"{np.round(numbers.mean(), digits) + 0.0:.{digits}f}{spread}"
 
 
@@ -133,7 +132,7 @@ def _notes(part: pd.DataFrame) -> list[str]:
     seeds = sorted(part["seed"].unique())
     notes = [
         f"Seeds {', '.join(map(str, seeds))}; ± is the standard deviation over seeds. "
-        "s and c are the salient and the common code; bacc is balanced accuracy, R2 is R². "
+        "↑ home code, higher is better; ↓ leakage; bacc is balanced accuracy, R2 is R². "
         "ceiling: the supervised pair at the same budget."
     ]
     for row in part[part["status"] == "failed"].itertuples():

@@ -1,0 +1,60 @@
+import pandas as pd
+import pytest
+
+from cabench.report.frame import frame
+from cabench.report.leaderboard import boards, to_markdown
+
+
+def record(label="a", seed=0, source="synthetic", status="done", value=0.8, started="2026-01-01", run_id="r"):
+    row = {"name": "balanced_accuracy", "factor": "digit", "space": "salient", "home": "salient", "rows": "target"}
+    row |= {"value": value, "chance": 0.1, "ceiling": 0.9, "direction": "higher", "n": 50}
+    abroad = row | {"space": "common", "value": 0.3}
+    return {
+        "run_id": run_id,
+        "label": label,
+        "spec": {"dataset": "d", "source": source, "tier": "quick", "seed": seed},
+        "status": status,
+        "error": None if status == "done" else "RuntimeError: it broke",
+        "metrics": [row, abroad] if status == "done" else [],
+        "training": {"flattened": False},
+        "provenance": {"started": started, "wall_s": 2.0, "cpu_s": 3.0},
+    }
+
+
+def only(records):
+    (board,) = boards(frame(records))
+    return board
+
+
+def test_every_probe_stands_between_chance_and_ceiling():
+    probes = only([record(), record("b", value=0.5)]).probes
+    assert list(probes.columns) == ["factor", "metric", "code", "chance", "a", "b", "ceiling"]
+    assert list(probes.iloc[0]) == ["digit", "bacc", "salient ↑", "0.10", "0.80", "0.50", "0.90"]
+    assert list(probes.iloc[1][["code", "a"]]) == ["common ↓", "0.30"]
+
+
+def test_seeds_are_averaged_with_their_spread():
+    probes = only([record(seed=0, value=0.7), record(seed=1, value=0.9)]).probes
+    assert probes.iloc[0]["a"] == "0.80 ± 0.14"
+    assert probes.iloc[0]["ceiling"] == "0.90"
+
+
+def test_a_failure_and_an_unfinished_budget_show():
+    board = only([record(), record("b", status="failed")])
+    assert board.summary.set_index("method")["seeds"]["b"] == "0 (1 failed)"
+    assert board.summary.set_index("method")["validation loss"]["a"] == "at this budget"
+    assert any("it broke" in note for note in board.notes)
+
+
+def test_synthetic_and_real_never_share_a_table():
+    assert len(list(boards(frame([record(), record(source="real")])))) == 2
+
+
+def test_the_newest_record_of_a_cell_counts():
+    table = frame([record(value=0.1, started="2026-01-02"), record(value=0.9, started="2026-01-01")])
+    assert table["value"].iloc[0] == pytest.approx(0.1)
+
+
+def test_no_record_is_a_page_that_says_so():
+    assert "No finished cell" in to_markdown([])
+    assert isinstance(frame([]), pd.DataFrame)
