@@ -24,6 +24,7 @@ class Supervised(LightningMethod):
     Args:
         common_dim: size of the common code.
         salient_dim: size of the salient code.
+        crop: smallest area share of a random crop, where the data set allows one at all (1 = no crop).
         backbone: "small" or "resnet18".
         epochs: budget.
         batch_size: rows per step.
@@ -39,7 +40,7 @@ class Supervised(LightningMethod):
     needs_both_groups = False
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 100}},
-        "quick": {"*": {"epochs": 40}},
+        "quick": {"*": {"epochs": 40}, "cifar_mnist": {"crop": 0.5}},
         "paper": {
             "*": {"backbone": "resnet18", "epochs": 100, "batch_size": 512, "learning_rate": 1e-3},
             "schizophrenia_mri": {"backbone": "small"},
@@ -51,6 +52,7 @@ class Supervised(LightningMethod):
         *,
         common_dim: int = 32,
         salient_dim: int = 32,
+        crop: float = 1.0,
         backbone: str = "small",
         epochs: int = 20,
         batch_size: int = 128,
@@ -58,6 +60,7 @@ class Supervised(LightningMethod):
     ) -> None:
         self.common_dim = common_dim
         self.salient_dim = salient_dim
+        self.crop = crop
         self.backbone = backbone
         self.epochs = epochs
         self.batch_size = batch_size
@@ -81,8 +84,9 @@ class Supervised(LightningMethod):
 
     def training_loss(self, batch: Batch, draws: Draws) -> Terms:
         """Return cross-entropy per class factor and standardised squared error per continuous one."""
-        # A crop, flip or turn may change what is asked for (a position, a side): only tones and noise vary.
-        mild = replace(self.canvas_.augmentation, crop=1.0, shift=0.0, flip=0.0, rotation=0.0, cutout=0.0)
+        # A flip, turn or crop may change what is asked for (a position, a side): a crop must be asked for.
+        own = self.canvas_.augmentation
+        mild = replace(own, crop=max(self.crop, own.crop), shift=0.0, flip=0.0, rotation=0.0, cutout=0.0)
         view = views(batch.x, mild, draws.augmentation)
         codes = {space: F.relu(self.networks_[space](view)) for space in SPACES}
         terms: Terms = {}
