@@ -25,17 +25,17 @@ def load_dataset(
     source: str = "synthetic",
     tier: str = "quick",
     seed: int = 0,
-    root: str | Path | None = None,
+    data_root: str | Path | None = None,
     **params: Any,
 ) -> Splits:
     """Return the train, validation and test splits of a data set.
 
     Args:
         name: see `cabench list datasets`.
-        source: "synthetic" (rendered, needs nothing) or "real" (the owner's files below `root`).
-        tier: "smoke", "quick" or "paper": how many synthetic images.
-        seed: the data's seed; a run uses 0 for every training seed.
-        root: the folder of the raw files.
+        source: "synthetic" (rendered, needs nothing) or "real" (prepared from the owners' files).
+        tier: "smoke", "quick" or "paper": how many images.
+        seed: the data's seed (its parameter `data_seed`); a run uses 0 for every training seed.
+        data_root: the folder of the raw files; by default $CABENCH_DATA or the user's data folder.
         params: parameters of the data set.
 
     Raises:
@@ -46,8 +46,8 @@ def load_dataset(
         if word not in known:
             raise UserError(f"There is no {what} '{word}'.{did_you_mean(word, known)}")
     cls = registry.get("dataset", name).load()
-    dataset = cls(**resolve(cls, [params], name))
-    splits: Splits = dataset.load(source=source, root=Path(root) if root else None, tier=tier, seed=seed)
+    dataset = cls(**resolve(cls, [{"data_seed": seed} if seed else {}, params], name))
+    splits: Splits = dataset.load(source=source, root=Path(data_root) if data_root else None, tier=tier)
     return splits
 
 
@@ -78,7 +78,7 @@ def run(
     seeds: str = "0",
     tier: str = "quick",
     source: str = "synthetic",
-    root: str | Path | None = None,
+    data_root: str | Path | None = None,
     results: str | Path = "results",
     overrides: Iterable[str] = (),
     plugins: Iterable[str | Path] = (),
@@ -91,4 +91,4 @@ def run(
 
     """
     plan = make_plan(methods, datasets, seeds, tier, source, overrides, [Path(p) for p in plugins])
-    return frame(execute(plan, Store(Path(results)), Path(root) if root else None, device))
+    return frame(execute(plan, Store(Path(results)), Path(data_root) if data_root else None, device))

@@ -14,12 +14,13 @@ import numpy as np
 
 from cabench import provenance
 from cabench.codes import SPACES, Codes, Splits
-from cabench.errors import UserError
+from cabench.errors import UserError, did_you_mean
 from cabench.metrics.evaluate import Ceilings, evaluate_codes, home_scores
 from cabench.plan import Plan, dataset_key
 from cabench.spec import RunSpec
 from cabench.store import SCHEMA_VERSION, Record, Store
 
+DEVICES = ("auto", "cpu", "cuda")
 # (cell, state, epoch, epochs); states: loading, ceiling, training, probing, done, failed, kept.
 Watch = Callable[[RunSpec, str, int, int], None]
 
@@ -109,7 +110,8 @@ def _cell(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, w
     record: Record = {
         "schema_version": SCHEMA_VERSION,
         "run_id": spec.run_id,
-        "label": plan.labels.get(spec.run_id, spec.method),
+        "label": plan.labels[spec.run_id].method,
+        "dataset_label": plan.labels[spec.run_id].dataset,
         "spec": spec.to_json(),
     }
     digest: str | None = None
@@ -159,7 +161,7 @@ def _fit_and_measure(
     for row in metrics:
         if not np.isfinite(row["value"]):
             raise ValueError(f"{row['name']} of {row['factor']} is not a finite number")
-    training = {"flattened": getattr(method, "flattened_", None), "history": getattr(method, "history_", [])}
+    training = {"trend": getattr(method, "trend_", None), "history": getattr(method, "history_", [])}
     return metrics, training
 
 
@@ -181,6 +183,7 @@ def _ceilings(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: st
             "schema_version": SCHEMA_VERSION,
             "run_id": ceiling.run_id,
             "label": ceiling.method,
+            "dataset_label": plan.labels[spec.run_id].dataset,
             "spec": ceiling.to_json(),
             "status": "done",
             "error": None,
@@ -211,8 +214,12 @@ def _cpu_seconds() -> float:
 
 
 def _device(name: str) -> str:
-    if name != "auto":
-        return name
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in DEVICES:
+        raise UserError(f"There is no device '{name}'.{did_you_mean(name, DEVICES)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("This machine has no CUDA device that torch can use; run with --device cpu.")
+    return name

@@ -44,7 +44,8 @@ class Method(ABC):
         name, title, paper: the card (plain string literals: they are listed without importing the file).
         kind: the family.
         supervision: what it uses of the labels: nothing, the group y, or the factors themselves.
-        role: "ceiling" marks the method whose scores are the ceiling of every table.
+        role: "ceiling" marks the method whose scores are the ceiling of every table, "floor" those that separate
+            nothing on purpose and show what the images give away by themselves.
         settings: tier -> data set name or "*" -> parameters that differ from the signature's defaults.
     """
 
@@ -53,7 +54,7 @@ class Method(ABC):
     paper: ClassVar[str]
     kind: ClassVar[Kind]
     supervision: ClassVar[Supervision]
-    role: ClassVar[Literal["method", "ceiling"]] = "method"
+    role: ClassVar[Literal["method", "floor", "ceiling"]] = "method"
     settings: ClassVar[Settings] = {}
 
     @abstractmethod

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cabench import registry
 from cabench.dataset import SOURCES, TIERS
@@ -15,6 +15,13 @@ from cabench.errors import UserError, did_you_mean
 from cabench.spec import RunSpec, resolve, signature_defaults
 
 _ITEM = re.compile(r"^\s*(?P<name>[\w+-]+)\s*(?:\[(?P<params>.*)\])?\s*$")
+
+
+class Label(NamedTuple):
+    """A method and a data set as tables name them."""
+
+    method: str
+    dataset: str
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Plan:
         ceilings: data set cell key -> the cell that measures its supervised ceiling.
         methods, datasets: name -> class.
         broken: plugins that were asked for through `all` and cannot be used, with the reason.
-        labels: run id -> the method as tables name it, with the parameters that the user set.
+        labels: run id -> method and data set as tables name them, with the parameters that the user set.
 
     """
 
@@ -35,7 +42,7 @@ class Plan:
     methods: Mapping[str, type]
     datasets: Mapping[str, type]
     broken: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, Label] = field(default_factory=dict)
 
 
 def make_plan(
@@ -69,10 +76,11 @@ def make_plan(
     per_method, per_dataset = _overrides(overrides, classes)
 
     cells: list[RunSpec] = []
-    labels: dict[str, str] = {}
+    labels: dict[str, Label] = {}
     ceilings: dict[tuple[str, str], RunSpec] = {}
     for dataset, dataset_cls, dataset_user in chosen["dataset"]:
-        data_params = resolve(dataset_cls, [dataset_user, per_dataset.get(dataset, {})], dataset)
+        data_user = {**dataset_user, **per_dataset.get(dataset, {})}
+        data_params = resolve(dataset_cls, [data_user], dataset)
 
         def spec(
             method: str,
@@ -90,7 +98,7 @@ def make_plan(
             for seed in seed_list:
                 cell = spec(method, cls, merged, seed)
                 cells.append(cell)
-                labels[cell.run_id] = _label(method, merged)
+                labels[cell.run_id] = Label(_label(method, merged), _label(dataset, data_user))
         if ceiling_plugin is not None:
             ceilings[dataset_key(cells[-1])] = spec(ceiling_plugin.name, ceiling, {}, 0)
     all_methods = dict(classes["method"])
@@ -105,8 +113,8 @@ def dataset_key(spec: RunSpec) -> tuple[str, str]:
     return spec.dataset, repr(sorted(spec.dataset_params.items()))
 
 
-def _label(method: str, params: Mapping[str, Any]) -> str:
-    return f"{method}[{','.join(f'{k}={v}' for k, v in sorted(params.items()))}]" if params else method
+def _label(name: str, params: Mapping[str, Any]) -> str:
+    return f"{name}[{','.join(f'{k}={v}' for k, v in sorted(params.items()))}]" if params else name
 
 
 def tier_settings(cls: Any, tier: str, dataset: str) -> list[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pytorch_lightning as pl
@@ -26,9 +26,10 @@ from cabench.method import Context, Method
 from cabench.seeds import numpy_stream, stream_seed
 
 Terms = dict[str, tuple[Tensor, float]]
+Trend = Literal["flat", "falling", "rising"]
 WARM_UP = 0.05  # share of the steps
 EMBED_ROWS = 500
-# The validation loss has flattened when the last fifth of the budget brought less than this share of it all.
+# A validation loss is flat while it moves by less than this share of all that was gained.
 FLAT_SHARE = 0.05
 VALIDATIONS = 10  # how often the validation loss is looked at during a fit
 
@@ -48,7 +49,7 @@ class LightningMethod(Method):
         needs_both_groups: whether background and target must both be there to train.
         networks_: the trained networks, after `fit`.
         history_: one dict per epoch: the mean of every loss term, raw and weighted.
-        flattened_: whether the validation loss had flattened when the budget ended; None without one.
+        trend_: what the validation loss did when the budget ended (see `trend`); None without one.
     """
 
     needs_both_groups: ClassVar[bool] = True
@@ -60,7 +61,7 @@ class LightningMethod(Method):
     networks_: nn.ModuleDict
     canvas_: Canvas
     history_: list[dict[str, float]]
-    flattened_: bool | None
+    trend_: Trend | None
 
     @abstractmethod
     def build(self, train: Split, view: Canvas) -> dict[str, nn.Module]:
@@ -84,7 +85,7 @@ class LightningMethod(Method):
         if self.needs_both_groups and min(np.sum(train.y == 0), np.sum(train.y == 1)) < 2:
             raise UserError(f"'{self.name}' needs at least two background and two target images to train.")
         self.canvas_ = canvas(train)
-        self.history_, self.flattened_ = [], None
+        self.history_, self.trend_ = [], None
         with isolated(stream_seed(context.seed, "init"), context.threads):
             self.networks_ = nn.ModuleDict(self.build(train, self.canvas_)).to(context.device)
             if self.epochs:
@@ -124,26 +125,29 @@ class LightningMethod(Method):
         with interruptible():
             trainer.fit(module, module.loader(train, context.seed, shuffle=True), validation_loader)
         self.history_ = module.history
-        self.flattened_ = flattened(
-            [epoch["validation/loss"] for epoch in self.history_ if "validation/loss" in epoch]
-        )
+        self.trend_ = trend([epoch["validation/loss"] for epoch in self.history_ if "validation/loss" in epoch])
 
 
-def flattened(losses: list[float]) -> bool | None:
-    """Return whether the last fifth of the looks at a validation loss brought almost nothing.
+def trend(losses: list[float]) -> Trend | None:
+    """Say what a validation loss did in the last fifth of its looks; with fewer than five nobody can tell: None.
 
-    With fewer than five looks nobody can tell: None.
+    "falling" if the best loss still improved by more than 5 % of all that was gained, "rising" if the last
+    loss lies above the best by more than that, else "flat".
 
-    >>> flattened([10, 5, 3, 2.2, 2.1, 2.05, 2.02, 2.0, 2.0, 2.0])
-    True
-    >>> flattened([10.0, 9, 8, 7, 6, 5, 4, 3, 2, 1])
-    False
+    >>> trend([10, 5, 3, 2.2, 2.1, 2.05, 2.02, 2.0, 2.0, 2.0])
+    'flat'
+    >>> trend([10, 9, 8, 7, 6, 5, 4, 3, 2, 1])
+    'falling'
+    >>> trend([10, 5, 3, 2, 2.2, 2.6, 3, 3.5, 4, 4.5])
+    'rising'
     """
     if len(losses) < 5:
         return None
     last = max(1, len(losses) // 5)
-    before, after = min(losses[:-last]), min(losses[-last:])
-    return before - after <= FLAT_SHARE * (losses[0] - min(losses))
+    margin = FLAT_SHARE * (losses[0] - min(losses))
+    if losses[-1] - min(losses) > margin:
+        return "rising"
+    return "falling" if min(losses[:-last]) - min(losses[-last:]) > margin else "flat"
 
 
 def stratified_batches(y: np.ndarray, size: int, rng: np.random.Generator | None) -> list[np.ndarray]:

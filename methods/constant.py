@@ -18,6 +18,7 @@ class Constant(Method):
     paper = ""
     kind = "reference"
     supervision = "none"
+    role = "floor"
 
     def fit(self, train: Split, validation: Split | None = None, context: Context = Context()) -> Self:
         """Learn nothing."""

@@ -29,6 +29,7 @@ class BackgroundPCA(Method):
     paper = ""
     kind = "linear"
     supervision = "domain"
+    role = "floor"
 
     def __init__(self, *, common_dim: int = 32, salient_dim: int = 32) -> None:
         self.common_dim = common_dim

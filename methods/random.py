@@ -30,6 +30,7 @@ class RandomEncoders(LightningMethod):
     paper = ""
     kind = "reference"
     supervision = "none"
+    role = "floor"
     needs_both_groups = False
     settings: ClassVar[Settings] = {
         "paper": {"*": {"backbone": "resnet18"}, "schizophrenia_mri": {"backbone": "small"}}

@@ -32,6 +32,7 @@ class SimCLR(LightningMethod):
     paper = "Chen et al., ICML 2020, arXiv:2002.05709"
     kind = "contrastive"
     supervision = "none"
+    role = "floor"
     needs_both_groups = False
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 100}},

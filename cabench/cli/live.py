@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from cabench.report.leaderboard import Board
 from cabench.spec import RunSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cabench.plan import Label
+    from cabench.report.leaderboard import Board
 
 
 def console() -> Console:
@@ -22,9 +29,9 @@ def console() -> Console:
 class Watcher:
     """Shows the state of every cell; a context manager, called by `execute` at each change."""
 
-    def __init__(self, out: Console, cells: list[RunSpec], labels: dict[str, str]) -> None:
+    def __init__(self, out: Console, cells: list[RunSpec], labels: Mapping[str, Label]) -> None:
         self._out = out
-        self._names = {cell.run_id: f"{cell.dataset} {labels[cell.run_id]} {cell.seed}" for cell in cells}
+        self._names = {cell.run_id: " ".join((*reversed(labels[cell.run_id]), str(cell.seed))) for cell in cells}
         self._rows = {cell.run_id: ("waiting", "", "") for cell in cells}
         self._started: dict[tuple[str, str], float] = {}
         self._begun: dict[str, float] = {}
@@ -64,10 +71,10 @@ class Watcher:
             self._out.print(text, markup=False, highlight=False)
 
     def _table(self) -> Table:
-        table = Table("cell", "state", "epoch", "ETA / time")
+        states = Table("cell", "state", "epoch", "ETA / time")
         for run_id, row in self._rows.items():
-            table.add_row(self._names[run_id], *row)
-        return table
+            states.add_row(self._names[run_id], *row)
+        return states
 
 
 def print_boards(out: Console, boards: list[Board]) -> None:
@@ -75,11 +82,16 @@ def print_boards(out: Console, boards: list[Board]) -> None:
     for board in boards:
         out.print(f"\n{board.title}", style="bold", highlight=False)
         for frame in (board.summary, board.probes):
-            table = Table(show_edge=False, pad_edge=False)
-            for i, column in enumerate(frame.columns):
-                table.add_column(str(column), justify="left" if i == 0 else "right")
-            for row in frame.itertuples(index=False):
-                table.add_row(*map(str, row))
-            out.print(table)
+            out.print(table(frame))
         for note in board.notes:
             out.print(f"- {note}", markup=False, highlight=False)
+
+
+def table(frame: pd.DataFrame) -> Table:
+    """Return a frame of text for a console; the first column stands left, the others right."""
+    made = Table(show_edge=False, pad_edge=False)
+    for i, column in enumerate(frame.columns):
+        made.add_column(str(column), justify="left" if i == 0 else "right")
+    for row in frame.itertuples(index=False):
+        made.add_row(*map(str, row))
+    return made

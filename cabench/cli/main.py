@@ -15,7 +15,8 @@ COMMANDS = {
     "list": "List methods, datasets or metrics.",
     "describe": "Describe one method or data set.",
     "report": "Render the leaderboard from the records.",
-    "data": "Look at data sets.",
+    "data": "Fetch, prepare, check and look at data sets.",
+    "calibrate": "Measure floor and ceiling of every factor of the synthetic sets.",
 }
 
 

@@ -68,7 +68,7 @@ def command(
 
     out = console()
     try:
-        with Watcher(out, plan.cells, dict(plan.labels)) as watch:
+        with Watcher(out, plan.cells, plan.labels) as watch:
             records = execute(plan, store, data_root, device, watch)
     except KeyboardInterrupt:
         click.echo("Interrupted; finished cells are kept. The same command goes on from here.", err=True)
@@ -95,6 +95,7 @@ def _show(plan: Plan, store: Store) -> None:
         guessed |= not done and not times
         total += seconds
         state = "done, kept" if done else f"about {seconds:.0f} s"
-        click.echo(f"{cell.dataset}  {plan.labels[cell.run_id]}  seed {cell.seed}  {state}")
+        label = plan.labels[cell.run_id]
+        click.echo(f"{label.dataset}  {label.method}  seed {cell.seed}  {state}")
     basis = "a guess for two CPU cores" if guessed else "from earlier cells of this folder"
     click.echo(f"{len(plan.cells)} cells, about {total / 60:.1f} minutes ({basis}).")

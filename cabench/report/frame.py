@@ -15,7 +15,7 @@ CELL = [
     "seed",
     "status",
     "error",
-    "flattened",
+    "trend",
     "wall_s",
     "cpu_s",
     "run_id",
@@ -31,7 +31,15 @@ def frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     newest: dict[tuple[Any, ...], dict[str, Any]] = {}
     for record in sorted(records, key=lambda r: r["provenance"]["started"]):
         spec = record["spec"]
-        newest[(spec["dataset"], spec["source"], spec["tier"], record["label"], spec["seed"])] = record
+        newest[
+            (
+                record.get("dataset_label", spec["dataset"]),
+                spec["source"],
+                spec["tier"],
+                record["label"],
+                spec["seed"],
+            )
+        ] = record
     rows = []
     for (dataset, source, tier, label, seed), record in sorted(newest.items()):
         cell = {
@@ -42,7 +50,7 @@ def frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
             "seed": seed,
             "status": record["status"],
             "error": record["error"],
-            "flattened": record.get("training", {}).get("flattened"),
+            "trend": record.get("training", {}).get("trend"),
             "wall_s": record["provenance"]["wall_s"],
             "cpu_s": record["provenance"]["cpu_s"],
             "run_id": record["run_id"],

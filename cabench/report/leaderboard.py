@@ -14,6 +14,8 @@ from .frame import frame
 
 HEADLINES = ("balanced_accuracy", "r2")
 SHORT = {"balanced_accuracy": "bacc", "r2": "R2"}
+# The worst over the seeds is shown: one seed that had not converged makes the row one "at this budget".
+TRENDS = {"falling": "falling: at this budget", "rising": "rising: past its best", "flat": "flat"}
 SUMMARIES = {"info": "info ↑", "leak": "leak ↓", "CAscore": "CAscore ↑", "delta_tot": "delta_tot ↓"}
 
 
@@ -64,33 +66,33 @@ def to_markdown(made: list[Board]) -> str:
     if not made:
         parts.append("No finished cell yet.")
     for board in made:
-        parts += [f"## {board.title}", "", _markdown(board.summary), "", _markdown(board.probes), ""]
+        parts += [f"## {board.title}", "", markdown(board.summary), "", markdown(board.probes), ""]
         parts += [f"- {note}" for note in board.notes]
         parts.append("")
     return "\n".join(parts) + "\n"
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def markdown(table: pd.DataFrame) -> str:
+    """Return a frame of text as a Markdown table."""
     return str(table.to_markdown(index=False, disable_numparse=True))
 
 
 def _summary(part: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for method, cells in part.groupby("method", sort=True):
-        scores = {title: _mean(cells[cells["name"] == name]["value"]) for name, title in SUMMARIES.items()}
+        scores = {title: mean(cells[cells["name"] == name]["value"]) for name, title in SUMMARIES.items()}
         per_seed = cells.drop_duplicates("seed")
         failed = int((per_seed["status"] == "failed").sum())
         seeds = f"{len(per_seed) - failed}" + (f" ({failed} failed)" if failed else "")
         seconds = per_seed[per_seed["status"] == "done"]["wall_s"]
-        flat = per_seed["flattened"].dropna()
-        budget = "-" if flat.empty else ("flattened" if all(flat) else "at this budget")
+        trends = set(per_seed["trend"].dropna())
         rows.append(
             {
                 "method": method,
                 "seeds": seeds,
                 **scores,
-                "s/cell": _mean(seconds, digits=0),
-                "validation loss": budget,
+                "s/cell": mean(seconds, digits=0),
+                "validation loss": next((TRENDS[t] for t in TRENDS if t in trends), "-"),
             }
         )
     return pd.DataFrame(rows)
@@ -109,10 +111,10 @@ def _probes(part: pd.DataFrame) -> pd.DataFrame:
             "factor": row.factor,
             "metric": SHORT[row.name],
             "code": f"{row.space} {'↓' if row.abroad else '↑'}",
-            "chance": _mean(probes["chance"]),
+            "chance": mean(probes["chance"]),
         }
-        line |= {method: _mean(cells["value"]) for method, cells in probes.groupby("method", sort=True)}
-        rows.append(line | {"ceiling": _mean(probes["ceiling"])})
+        line |= {method: mean(cells["value"]) for method, cells in probes.groupby("method", sort=True)}
+        rows.append(line | {"ceiling": mean(probes["ceiling"])})
     return pd.DataFrame(rows).fillna("-")
 
 
@@ -120,7 +122,8 @@ def _pick(table: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
     return table[(table["factor"] == key[0]) & (table["space"] == key[1])]
 
 
-def _mean(values: pd.Series, digits: int = 2) -> str:
+def mean(values: pd.Series, digits: int = 2) -> str:
+    """Return "mean ± sd" of numbers, "-" without any; a spread that rounds to nothing is left out."""
     numbers = values.dropna().astype(float)
     if numbers.empty:
         return "-"

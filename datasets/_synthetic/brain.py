@@ -8,11 +8,12 @@ deformation come after, so that fixed voxels do not tell the symptoms.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
+from cabench.datasets._synthetic.wear import exchanged
 from cabench.seeds import numpy_stream
 
 SIDE = 32
@@ -50,6 +51,10 @@ class Subjects:
     def __getitem__(self, rows: slice) -> Subjects:
         """Return the subjects of the given rows."""
         return Subjects(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def wearing(self, wear: np.ndarray | None) -> Subjects:
+        """Return the subjects with the diagnoses and scores that `wear` (see `Dataset.synthetic`) gives them."""
+        return replace(self, **{name: exchanged(getattr(self, name), wear, 0) for name in ("y", "sans", "saps")})
 
 
 def draw_subjects(n: int, rng: np.random.Generator) -> Subjects:

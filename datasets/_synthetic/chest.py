@@ -7,10 +7,12 @@ from image to image, so that no fixed linear read-out of the pixels sees the dis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cabench.datasets._synthetic.wear import Exchange, Wardrobe, exchanged
 from cabench.seeds import numpy_stream
 
 SIDE = 64
@@ -38,6 +40,10 @@ class Patients:
         """Return the number of patients."""
         return len(self.age)
 
+    def wearing(self, wear: np.ndarray | None) -> Patients:
+        """Return the patients with the findings that `wear` (see `Dataset.synthetic`) gives them."""
+        return replace(self, subtype=exchanged(self.subtype, wear, -1))
+
 
 def draw_patients(n: int, rng: np.random.Generator) -> Patients:
     """Draw n patients, half of them without finding; age and sex do not depend on the finding."""
@@ -49,25 +55,39 @@ def draw_patients(n: int, rng: np.random.Generator) -> Patients:
     )
 
 
-def render(patients: Patients, seed: int) -> np.ndarray:
-    """Return the radiographs, uint8 (n, 1, 64, 64); nuisance is drawn from `seed` alone."""
+def render(patients: Patients, seed: int, wear: np.ndarray | None = None) -> np.ndarray:
+    """Return the radiographs, uint8 (n, 1, 64, 64); nuisance is drawn from `seed` alone.
+
+    A finding takes its extent and side along to another patient; see `Dataset.synthetic` for `wear`.
+    """
+    wardrobe = Wardrobe(wear)
+    if wardrobe.lends:
+        _paint(patients, seed, wardrobe.keep)
+    return _paint(patients.wearing(wear), seed, wardrobe.lend)
+
+
+def _paint(patients: Patients, seed: int, deal: Callable[[slice], Exchange]) -> np.ndarray:
     x = np.empty((len(patients), 1, SIDE, SIDE), np.uint8)
     for start in range(0, len(patients), _CHUNK):
         rows = slice(start, start + _CHUNK)
         part = Patients(patients.subtype[rows], patients.age[rows], patients.sex[rows])
-        x[rows, 0] = _render_chunk(part, numpy_stream(seed, "nuisance", start))
+        x[rows, 0] = _render_chunk(part, numpy_stream(seed, "nuisance", start), deal(rows))
     return x
 
 
 class _Draw:
     """Per-image nuisance, float32 (n, 1, 1); a full chunk is drawn, so that no row's draw depends on n."""
 
-    def __init__(self, n: int, rng: np.random.Generator) -> None:
-        self.n, self.rng = n, rng
+    def __init__(self, n: int, rng: np.random.Generator, exchange: Exchange) -> None:
+        self.n, self.rng, self.exchange = n, rng, exchange
 
     def uniform(self, low: float, high: float) -> np.ndarray:
         """Return values from [low, high)."""
         return self.rng.uniform(low, high, (_CHUNK, 1, 1)).astype(np.float32)[: self.n]
+
+    def salient(self, low: float, high: float) -> np.ndarray:
+        """Return values from [low, high) that belong to the finding, and go with it to another patient."""
+        return self.exchange(self.uniform(low, high))
 
     def normal(self, scale: float) -> np.ndarray:
         """Return Gaussian values of standard deviation `scale`."""
@@ -106,8 +126,8 @@ def _diaphragm(x: np.ndarray, ax: np.ndarray, old: np.ndarray, draw: _Draw) -> n
 
 def _fluid(x: np.ndarray, y: np.ndarray, ax: np.ndarray, floor: np.ndarray, draw: _Draw) -> np.ndarray:
     """Return effusion (n, 64, 64) in [0, 1]: it fills one or both costophrenic angles with a meniscus."""
-    which = draw.uniform(0, 3)
-    heights = [draw.uniform(0.16, 0.32) for _ in range(2)]
+    which = draw.salient(0, 3)
+    heights = [draw.salient(0.16, 0.32) for _ in range(2)]
     height = np.where(x < 0, heights[0] * (which < 2), heights[1] * (which > 1))
     surface = np.float32(0.62) - height - 0.9 * np.square(np.maximum(ax - 0.2, 0))
     return _ramp(y - np.minimum(surface, floor + 0.1)) * (height > 0)
@@ -115,9 +135,9 @@ def _fluid(x: np.ndarray, y: np.ndarray, ax: np.ndarray, floor: np.ndarray, draw
 
 def _edema(ax: np.ndarray, y: np.ndarray, texture: np.ndarray, draw: _Draw) -> np.ndarray:
     """Return bilateral perihilar haze (n, 64, 64): two bat's wings around the lung roots."""
-    spread = draw.uniform(0.15, 0.21)
+    spread = draw.salient(0.15, 0.21)
     near = np.exp(-(np.square(ax - 0.27) + 0.6 * np.square(y + 0.05)) / (2 * spread * spread))
-    return np.asarray(draw.uniform(0.4, 0.75) * near * (1 + 0.45 * texture))
+    return np.asarray(draw.salient(0.4, 0.75) * near * (1 + 0.45 * texture))
 
 
 def _stray_haze(x: np.ndarray, y: np.ndarray, draw: _Draw) -> np.ndarray:
@@ -159,9 +179,9 @@ def _wires(x: np.ndarray, y: np.ndarray, draw: _Draw) -> np.ndarray:
     return np.asarray(0.25 * draw.chance(0.33) * _ramp(0.018 - np.abs(x - path), 0.03))
 
 
-def _render_chunk(patients: Patients, rng: np.random.Generator) -> np.ndarray:
+def _render_chunk(patients: Patients, rng: np.random.Generator, exchange: Exchange) -> np.ndarray:
     """Return uint8 (n, 64, 64) for at most one chunk of patients."""
-    n, draw = len(patients), _Draw(len(patients), rng)
+    n, draw = len(patients), _Draw(len(patients), rng, exchange)
     column = (n, 1, 1)
     old = ((patients.age - AGES[0]) / (AGES[1] - AGES[0])).astype(np.float32).reshape(column)
     male = patients.sex.astype(np.float32).reshape(column)
@@ -177,7 +197,7 @@ def _render_chunk(patients: Patients, rng: np.random.Generator) -> np.ndarray:
     chest_wall = (0.68 + 0.04 * male) * (1 - np.square(np.maximum(0.02 - y, 0) / (0.82 + 0.04 * old)))
     lungs = _ramp(np.minimum(np.minimum(chest_wall - ax, ax - 0.12), floor - y))
 
-    heart_width = draw.uniform(0.25, 0.34) * (1 + large * draw.uniform(0.32, 0.55))
+    heart_width = draw.uniform(0.25, 0.34) * (1 + large * draw.salient(0.32, 0.55))
     tilt = x - 0.09 - 0.2 * (y - 0.2)
     heart = _ramp(_ellipse(tilt, y - 0.2, heart_width, draw.uniform(0.25, 0.31) * (1 + 0.12 * large)), 0.06)
     knob_size = 0.045 + 0.085 * old + draw.normal(0.006)

@@ -7,10 +7,12 @@ between the groups, and hats take the colours of hair, so that no single colour 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from cabench.datasets._synthetic.wear import Exchange, Wardrobe, exchanged
 from cabench.seeds import numpy_stream
 
 SIDE = 64
@@ -55,6 +57,10 @@ class People:
         """Return the people of the given rows."""
         return People(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def wearing(self, wear: np.ndarray | None) -> People:
+        """Return the people with the accessories that `wear` (see `Dataset.synthetic`) gives them."""
+        return replace(self, accessory=exchanged(self.accessory, wear, -1))
+
 
 def draw_people(n: int, rng: np.random.Generator) -> People:
     """Draw n people, half of them with glasses or a hat in equal parts; all else is independent of it."""
@@ -62,12 +68,23 @@ def draw_people(n: int, rng: np.random.Generator) -> People:
     return People(rng.permutation(kinds), rng.uniform(*AGES, n), rng.integers(0, 2, n))
 
 
-def render(people: People, seed: int) -> np.ndarray:
-    """Return the pictures, uint8 (n, 3, 64, 64) as RGB; nuisance is drawn from `seed` alone."""
+def render(people: People, seed: int, wear: np.ndarray | None = None) -> np.ndarray:
+    """Return the pictures, uint8 (n, 3, 64, 64) as RGB; nuisance is drawn from `seed` alone.
+
+    An accessory takes its shape and colours along to another wearer; see `Dataset.synthetic` for `wear`.
+    """
+    wardrobe = Wardrobe(wear)
+    if wardrobe.lends:
+        _paint(people, seed, wardrobe.keep)
+    return _paint(people.wearing(wear), seed, wardrobe.lend)
+
+
+def _paint(people: People, seed: int, deal: Callable[[slice], Exchange]) -> np.ndarray:
     x = np.empty((len(people), 3, SIDE, SIDE), np.uint8)
     for start in range(0, len(people), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        x[rows] = _Portraits(people[rows], _Draw(numpy_stream(seed, "nuisance", start))).picture()
+        draw = _Draw(numpy_stream(seed, "nuisance", start))
+        x[rows] = _Portraits(people[rows], draw, deal(rows)).picture()
     return x
 
 
@@ -110,9 +127,9 @@ def _bump(square: np.ndarray) -> np.ndarray:
 class _Portraits:
     """The painting of one chunk; `image` is float32 (n, 3, 64, 64), masks are (n, 64, 64) in [0, 1]."""
 
-    def __init__(self, people: People, draw: _Draw) -> None:
+    def __init__(self, people: People, draw: _Draw, exchange: Exchange) -> None:
         """Fix pose and features; every draw is for a full chunk."""
-        self.n, self.draw, self.people = len(people), draw, people
+        self.n, self.draw, self.people, self.exchange = len(people), draw, people, exchange
         self.image = np.empty((self.n, 3, SIDE, SIDE), np.float32)
         self.old = ((people.age - AGES[0]) / (AGES[1] - AGES[0])).astype(np.float32).reshape(-1, 1, 1)
         self.male = people.sex.astype(np.float32).reshape(-1, 1, 1)
@@ -122,6 +139,10 @@ class _Portraits:
     def _uniform(self, low: float, high: float) -> np.ndarray:
         """Return float32 (n, 1, 1)."""
         return self.draw.uniform(low, high)[: self.n]
+
+    def _salient(self, low: float, high: float) -> np.ndarray:
+        """Return float32 (n, 1, 1) that belong to the accessory, and go with it to another wearer."""
+        return self.exchange(self._uniform(low, high))
 
     def _pose(self) -> None:
         """Set head coordinates x, y, feature coordinates fx, fy and light."""
@@ -320,45 +341,45 @@ class _Portraits:
     def _glasses(self) -> None:
         """Paint rims, bridge, temples and tinted lenses on those who wear glasses."""
         worn = (self.people.accessory == 0).astype(np.float32).reshape(-1, 1, 1)
-        rx, ry = self._uniform(0.125, 0.165), self._uniform(0.085, 0.135)
-        thick = self._uniform(0.014, 0.026)
+        rx, ry = self._salient(0.125, 0.165), self._salient(0.085, 0.135)
+        thick = self._salient(0.014, 0.026)
         square = np.square((self.ax - 0.205) / rx)
         up = np.square((self.fy - 0.025) / ry)
-        box = self._uniform(0, 0.8)
+        box = self._salient(0, 0.8)
         depth = (1 - np.sqrt(square * (1 - box + box * square) + up * (1 - box + box * up))) * ry
         rim = _ramp(thick - np.abs(depth))
         bridge = _ramp(thick - np.abs(self.fy)) * _ramp(0.205 - rx - self.ax)
         temple = _ramp(0.7 * thick - np.abs(self.fy + 0.01)) * _ramp(self.ax - 0.2 - rx)
         temple *= np.abs(self.x) < self.width
         frame = np.maximum(rim, np.maximum(bridge, 0.8 * temple))
-        tint = np.where(self._uniform(0, 1) < 0.25, self._uniform(0.4, 0.9), self._uniform(0, 0.15))
-        glint = _bump(np.square((self.fx + self.fy) * 9 - self._uniform(-3, 3)) + 4 * (depth < 0.02))
+        tint = np.where(self._salient(0, 1) < 0.25, self._salient(0.4, 0.9), self._salient(0, 0.15))
+        glint = _bump(np.square((self.fx + self.fy) * 9 - self._salient(-3, 3)) + 4 * (depth < 0.02))
         self._paint(worn * tint * _ramp(depth), np.full((self.n, 3), 0.12))
-        self._paint(worn * self._uniform(0, 0.35) * glint, np.full((self.n, 3), 0.95))
-        self._paint(worn * frame, self.draw.choice(_FRAMES, 0.05)[: self.n])
+        self._paint(worn * self._salient(0, 0.35) * glint, np.full((self.n, 3), 0.95))
+        self._paint(worn * frame, self.exchange(self.draw.choice(_FRAMES, 0.05)[: self.n]))
 
     def _hat(self) -> None:
         """Paint a beanie, a cap or a brimmed hat, in a colour that hair could have, on those who wear one."""
         worn = (self.people.accessory == 1).astype(np.float32).reshape(-1, 1, 1)
-        colour = self.draw.choice(_HAIR, 0.10)[: self.n]
-        edge = self._uniform(-0.40, -0.27)
-        tall = self._uniform(0.36, 0.54)
-        wide = self.width + self._uniform(0.02, 0.09)
+        colour = self.exchange(self.draw.choice(_HAIR, 0.10)[: self.n])
+        edge = self._salient(-0.40, -0.27)
+        tall = self._salient(0.36, 0.54)
+        wide = self.width + self._salient(0.02, 0.09)
         up = np.minimum(self.y - edge, 0) / tall
-        stiff = self._uniform(0, 0.8)
+        stiff = self._salient(0, 0.8)
         square = np.square(self.x / wide) + np.square(up) * (1 - stiff + stiff * np.square(up))
-        bow = self.y - edge + self._uniform(0.05, 0.25) * np.square(self.x)
+        bow = self.y - edge + self._salient(0.05, 0.25) * np.square(self.x)
         crown = _ramp((1 - np.sqrt(square)) * np.float32(0.45)) * _ramp(-bow)
-        kind = self._uniform(0, 1)
-        band = _ramp(self._uniform(0.04, 0.09) - np.abs(bow + 0.07))
-        knit = 1 + 0.10 * np.where(kind < 0.4, np.sin(38 * self.x + self._uniform(0, 6.3)), 0)
+        kind = self._salient(0, 1)
+        band = _ramp(self._salient(0.04, 0.09) - np.abs(bow + 0.07))
+        knit = 1 + 0.10 * np.where(kind < 0.4, np.sin(38 * self.x + self._salient(0, 6.3)), 0)
         shade = (1 + 0.28 * self.light * self.x - 0.25 * np.square(self.x)) * knit
         self._paint(worn * crown, colour, shade)
-        trim = colour * self._uniform(0.45, 1.3)[:, :, 0]
+        trim = colour * self._salient(0.45, 1.3)[:, :, 0]
         self._paint(worn * band * crown, trim, shade)
         # A cap's visor turns with the face and is short and deep; a hat's brim goes all round.
         cap = kind < 0.75
-        reach = np.where(cap, 0.9 * wide, wide + self._uniform(0.08, 0.30))
+        reach = np.where(cap, 0.9 * wide, wide + self._salient(0.08, 0.30))
         across = np.where(cap, self.fx, self.x) / reach
         flat = np.square(across) + np.square((bow - 0.01) / np.where(cap, 0.11, 0.075))
         brim = _ramp((1 - np.sqrt(flat)) * np.float32(0.08)) * (kind > 0.4)

@@ -7,10 +7,12 @@ the gaze move, so that fixed pixels tell neither the eye nor the finding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from cabench.datasets._synthetic.wear import Exchange, Wardrobe, exchanged
 from cabench.seeds import numpy_stream
 
 SIDE = 64
@@ -59,6 +61,10 @@ class Eyes:
         """Return the eyes of the given rows."""
         return Eyes(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def wearing(self, wear: np.ndarray | None) -> Eyes:
+        """Return the eyes with the findings that `wear` (see `Dataset.synthetic`) gives them."""
+        return replace(self, subtype=exchanged(self.subtype, wear, -1))
+
 
 def draw_eyes(n: int, rng: np.random.Generator) -> Eyes:
     """Draw n eyes, half of them ill in equal parts; every other variable is drawn independently."""
@@ -66,12 +72,22 @@ def draw_eyes(n: int, rng: np.random.Generator) -> Eyes:
     return Eyes(rng.permutation(kinds), rng.uniform(*AGES, n), rng.integers(0, 2, n), rng.integers(0, 2, n))
 
 
-def render(eyes: Eyes, seed: int) -> np.ndarray:
-    """Return the pictures, uint8 (n, 3, 64, 64) as RGB; nuisance is drawn from `seed` alone."""
+def render(eyes: Eyes, seed: int, wear: np.ndarray | None = None) -> np.ndarray:
+    """Return the pictures, uint8 (n, 3, 64, 64) as RGB; nuisance is drawn from `seed` alone.
+
+    A finding takes its extent and places along to another eye; see `Dataset.synthetic` for `wear`.
+    """
+    wardrobe = Wardrobe(wear)
+    if wardrobe.lends:
+        _paint(eyes, seed, wardrobe.keep)
+    return _paint(eyes.wearing(wear), seed, wardrobe.lend)
+
+
+def _paint(eyes: Eyes, seed: int, deal: Callable[[slice], Exchange]) -> np.ndarray:
     x = np.empty((len(eyes), 3, SIDE, SIDE), np.uint8)
     for start in range(0, len(eyes), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        x[rows] = _Photographs(eyes[rows], numpy_stream(seed, "nuisance", start)).picture()
+        x[rows] = _Photographs(eyes[rows], numpy_stream(seed, "nuisance", start), deal(rows)).picture()
     return x
 
 
@@ -88,9 +104,9 @@ def _bump(square: np.ndarray) -> np.ndarray:
 class _Photographs:
     """The painting of one chunk; `image` is float32 (n, 3, 64, 64), masks are (n, 64, 64) in [0, 1]."""
 
-    def __init__(self, eyes: Eyes, rng: np.random.Generator) -> None:
+    def __init__(self, eyes: Eyes, rng: np.random.Generator, exchange: Exchange) -> None:
         """Fix the camera and the anatomy; every draw is for a full chunk."""
-        self.n, self.rng, self.eyes = len(eyes), rng, eyes
+        self.n, self.rng, self.eyes, self.exchange = len(eyes), rng, eyes, exchange
         self.old = ((eyes.age - AGES[0]) / (AGES[1] - AGES[0])).astype(np.float32).reshape(-1, 1, 1)
         self.male = eyes.sex.astype(np.float32).reshape(-1, 1, 1)
         self._camera()
@@ -99,6 +115,10 @@ class _Photographs:
         """Return float32 (n, size, 1); a full chunk is drawn, so that a row does not depend on n."""
         values = self.rng.uniform(low, high, (_CHUNK, size, 1))
         return np.asarray(values[: self.n].astype(np.float32))
+
+    def _salient(self, low: float, high: float, size: int = 1) -> np.ndarray:
+        """Return float32 (n, size, 1) that belong to the finding, and go with it to another eye."""
+        return self.exchange(self._uniform(low, high, size))
 
     def _ill(self, name: str) -> np.ndarray:
         """Return float32 (n, 1, 1): 1 where the eye has the named sub-type."""
@@ -161,14 +181,14 @@ class _Photographs:
         tone = self.rng.uniform(-1, 1, (_CHUNK, 3))[: self.n].astype(np.float32)
         base = np.array([0.74, 0.33, 0.15], np.float32) + tone * np.array([0.06, 0.05, 0.04], np.float32)
         self.image = np.broadcast_to(base[:, :, None, None], (self.n, 3, SIDE, SIDE)).copy()
-        pale = myopia * self._uniform(0.25, 0.75)
+        pale = myopia * self._salient(0.25, 0.75)
         wander = 1.6 * np.sin(3.1 * self.x + self._uniform(0, 6.3))
         wander = wander + 1.2 * np.sin(3.7 * self.y + self._uniform(0, 6.3))
         pitch = self._uniform(11, 15)
         stripes = np.sin(pitch * (self.y + 0.5 * self.x) + wander)
         stripes *= np.sin(0.8 * pitch * (self.x - 0.4 * self.y) - wander)
         faint = self._uniform(0, 0.25) + 0.10 * self.old
-        depth = np.maximum(faint, myopia * self._uniform(0.5, 1))
+        depth = np.maximum(faint, myopia * self._salient(0.5, 1))
         self._blend(0.5 * pale, (0.86, 0.60, 0.40))
         self._multiply(np.clip(stripes, -0.4, 1) * depth, (0.85, 0.66, 0.60))
 
@@ -185,12 +205,12 @@ class _Photographs:
         dx, dy = self.x - self.disc[0], self.y - self.disc[1]
         size = self._uniform(0.175, 0.205)
         away = np.sqrt(np.square(dx) + np.square(dy * self._uniform(0.86, 0.96)))
-        shift = self._uniform(0.05, 0.12)
-        moon = _ramp(size * self._uniform(1.15, 1.45) - np.sqrt(np.square(dx - shift) + np.square(dy)))
+        shift = self._salient(0.05, 0.12)
+        moon = _ramp(size * self._salient(1.15, 1.45) - np.sqrt(np.square(dx - shift) + np.square(dy)))
         self._blend(0.85 * myopia * moon, (0.95, 0.83, 0.66))
         disc = _ramp(size - away, 2 * PIXEL)
         self._blend(0.88 * disc, (0.93, 0.66, 0.38))
-        ratio = np.where(glaucoma > 0, self._uniform(0.72, 0.88), self._uniform(0.22, 0.42))
+        ratio = np.where(glaucoma > 0, self._salient(0.72, 0.88), self._uniform(0.22, 0.42))
         cup = _ramp(size * ratio - np.sqrt(np.square(dx - 0.01) + np.square(dy)), 2 * PIXEL)
         self._blend(0.9 * cup, (0.99, 0.92, 0.74))
 
@@ -264,10 +284,10 @@ class _Photographs:
 
     def _spots(self, name: str, reach: tuple[float, float], size: tuple[float, float], least: int) -> np.ndarray:
         """Return (n, 64, 64): round lesions of the sub-type `name`, at distances `reach` from the fovea."""
-        angle, away = self._uniform(0, 6.3, _SPOTS), self._uniform(*reach, _SPOTS)
+        angle, away = self._salient(0, 6.3, _SPOTS), self._salient(*reach, _SPOTS)
         x, y = away * np.cos(angle), away * np.sin(angle)
-        radius = self._uniform(*size, _SPOTS)
-        number = self._uniform(least, _SPOTS + 1)
+        radius = self._salient(*size, _SPOTS)
+        number = self._salient(least, _SPOTS + 1)
         mask = np.zeros((self.n, SIDE, SIDE), np.float32)
         rows = np.flatnonzero(self._ill(name)[:, 0, 0])
         for k in range(_SPOTS):
@@ -300,9 +320,9 @@ class _Photographs:
             for axis in (2, 3):
                 side = np.roll(blurred, 2, axis) + np.roll(blurred, -2, axis)
                 blurred = blurred + np.float32(0.31) * (side - 2 * blurred)
-        share = cataract * self._uniform(0.35, 0.75)
+        share = cataract * self._salient(0.35, 0.75)
         self.image += share[:, None] * (blurred - self.image)
-        veil = cataract * self._uniform(0.22, 0.42) * (1 - 0.25 * self.far)
+        veil = cataract * self._salient(0.22, 0.42) * (1 - 0.25 * self.far)
         self._blend(np.clip(veil, 0, 1), (0.78, 0.62, 0.42))
         # The ageing lens lets less blue and green through.
         lens = np.array([0.0, 0.10, 0.26], np.float32)

@@ -8,7 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = [
     {"errors", "seeds", "spec", "codes"},
-    {"dataset", "method", "registry", "provenance", "store", "plan"},
+    {"dataset", "difficulty", "prepare", "prepared", "fetch"},
+    {"method", "registry", "provenance", "store", "plan"},
     {"losses", "nets", "augment"},
     {"train", "metrics"},
     {"execute"},

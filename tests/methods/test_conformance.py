@@ -185,8 +185,8 @@ def test_history_holds_every_term_raw_and_weighted(name, make_split):
             weighted = [v for k, v in epoch.items() if k.startswith(part) and k.endswith("/weighted")]
             assert weighted and sum(weighted) == pytest.approx(epoch[f"{part}/loss"], rel=1e-4, abs=1e-4)
         assert all(key.removesuffix("/weighted") in epoch for key in epoch)
-    assert isinstance(method.flattened_, bool)
-    assert fit(name, make_split()).flattened_ is None
+    assert method.trend_ in ("flat", "falling", "rising")
+    assert fit(name, make_split()).trend_ is None
 
 
 @pytest.mark.parametrize("name", TRAINED)

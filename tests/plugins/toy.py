@@ -23,14 +23,13 @@ class Toy(Dataset):
     augmentation = Augmentation(size=8)
     sizes = {"smoke": (80, 40, 60), "quick": (80, 40, 60), "paper": (80, 40, 60)}
 
-    def __init__(self, *, noise: float = 4.0) -> None:
-        self.noise = noise
-
-    def synthetic(self, n: int, seed: int, part: str) -> Rendered:
+    def synthetic(self, n: int, seed: int, part: str, wear: np.ndarray | None = None) -> Rendered:
         """Render `n` images."""
         rng = np.random.default_rng(seed)
         y, bar, glow = np.arange(n) % 2, rng.integers(0, 2, n), rng.integers(0, 2, n)
-        x = rng.normal(40, self.noise, (n, 1, 8, 8))
+        x = rng.normal(40, 4, (n, 1, 8, 8))
+        if wear is not None:
+            y, glow = np.where(wear < 0, 0, y[wear]), glow[wear]
         x[bar == 0, :, 4] += 100
         x[bar == 1, :, :, 4] += 100
         x[y == 1, :, :2, :2] += (60 + 100 * glow[y == 1])[:, None, None, None]

@@ -5,18 +5,19 @@ from cabench.report.frame import frame
 from cabench.report.leaderboard import boards, to_markdown
 
 
-def record(label="a", seed=0, source="synthetic", status="done", value=0.8, started="2026-01-01", run_id="r"):
+def record(label="a", seed=0, source="synthetic", status="done", value=0.8, started="2026-01-01", run_id="r", dataset="d"):
     row = {"name": "balanced_accuracy", "factor": "digit", "space": "salient", "home": "salient", "rows": "target"}
     row |= {"value": value, "chance": 0.1, "ceiling": 0.9, "direction": "higher", "n": 50}
     abroad = row | {"space": "common", "value": 0.3}
     return {
         "run_id": run_id,
         "label": label,
+        "dataset_label": dataset,
         "spec": {"dataset": "d", "source": source, "tier": "quick", "seed": seed},
         "status": status,
         "error": None if status == "done" else "RuntimeError: it broke",
         "metrics": [row, abroad] if status == "done" else [],
-        "training": {"flattened": False},
+        "training": {"trend": "falling"},
         "provenance": {"started": started, "wall_s": 2.0, "cpu_s": 3.0},
     }
 
@@ -42,12 +43,23 @@ def test_seeds_are_averaged_with_their_spread():
 def test_a_failure_and_an_unfinished_budget_show():
     board = only([record(), record("b", status="failed")])
     assert board.summary.set_index("method")["seeds"]["b"] == "0 (1 failed)"
-    assert board.summary.set_index("method")["validation loss"]["a"] == "at this budget"
+    assert board.summary.set_index("method")["validation loss"]["a"] == "falling: at this budget"
     assert any("it broke" in note for note in board.notes)
+
+
+def test_the_worst_trend_over_the_seeds_shows():
+    flat, rising = record(), record(seed=1)
+    flat["training"], rising["training"] = {"trend": "flat"}, {"trend": "rising"}
+    assert list(only([flat, rising]).summary["validation loss"]) == ["rising: past its best"]
 
 
 def test_synthetic_and_real_never_share_a_table():
     assert len(list(boards(frame([record(), record(source="real")])))) == 2
+
+
+def test_a_harder_variant_of_a_data_set_has_its_own_table():
+    titles = [board.title for board in boards(frame([record(), record(dataset="d[noise=0.1]")]))]
+    assert titles == ["d (synthetic, quick tier)", "d[noise=0.1] (synthetic, quick tier)"]
 
 
 def test_the_newest_record_of_a_cell_counts():

@@ -1,0 +1,53 @@
+"""`cabench calibrate`: floor and ceiling of every factor of the synthetic data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("calibrate")
+@click.option("--datasets", default="all", show_default=True, help="Names, or all.")
+@click.option("--data-seeds", default="0:3", show_default=True, help="Seeds of the data: 0,1,2 or 0:5.")
+@click.option("--tier", default="quick", show_default=True, help="smoke, quick or paper.")
+@click.option(
+    "--results",
+    default="results/calibration",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The folder of the records; finished cells are not run again.",
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A Markdown file for the tables.")
+@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
+def command(
+    datasets: str, data_seeds: str, tier: str, results: Path, out: Path | None, plugins: tuple[Path, ...]
+) -> None:
+    """Run every floor method and the ceiling on several renderings of each data set, and print the tables."""
+    from cabench import registry
+    from cabench.cli.live import Watcher, console, table
+    from cabench.execute import execute
+    from cabench.plan import make_plan, parse_list, parse_seeds
+    from cabench.report.calibration import calibration
+    from cabench.report.frame import frame
+    from cabench.report.leaderboard import markdown
+    from cabench.store import Store, write_text
+
+    floors = [p.name for p in registry.find("method", plugins).values() if p.card.get("role") == "floor"]
+    names = [name for name, _ in parse_list(datasets)]
+    if "all" in names:
+        names = list(registry.find("dataset", plugins))
+    sets = ",".join(f"{name}[data_seed={seed}]" for name in names for seed in parse_seeds(data_seeds))
+    plan = make_plan(",".join(floors), sets, "0", tier, plugins=plugins)
+    screen = console()
+    with Watcher(screen, plan.cells, plan.labels) as watch:
+        records = execute(plan, Store(results), watch=watch)
+    title = f"Data seeds {data_seeds}, {tier} tier; ± is the standard deviation over data seeds."
+    page = ["# Calibration", "", title, ""]
+    for name, rows in calibration(frame(records)):
+        screen.print(f"\n{name}", style="bold", highlight=False)
+        screen.print(table(rows))
+        page += [f"## {name}", "", markdown(rows), ""]
+    if out:
+        write_text(out, "\n".join(page))
+        click.echo(f"Written: {out}")
