@@ -64,7 +64,7 @@ class Recipe:
 
     Attributes:
         table: one row per image that the recipe keeps, in a deterministic order, with the columns
-            `id` (text, unique), `part` (train, validation or test), `y` (0 or 1), `group` (an integer per
+            `id` (text, unique), `part` (train, validation or test), `target` (0 or 1), `group` (an integer per
             patient or identity), one float column per factor (NaN = missing), and columns of the recipe's
             own whose names start with "raw_", which tell the reader where the pixels are.
         shape: (channels, height, width) or (1, depth, height, width) of every image.

@@ -96,9 +96,9 @@ def _check(recipe: Recipe, name: str) -> None:
         raise DataMissing(f"'{name}' lists the image {table.loc[table['id'].duplicated(), 'id'].iloc[0]} twice.")
     for part in PARTS:
         here = table[table["part"] == part]
-        if set(here["y"]) != {0, 1}:
+        if set(here["target"]) != {0, 1}:
             raise DataMissing(f"'{name}' needs background and target images in {part}, and these files give "
-                              f"{(here['y'] == 0).sum()} and {(here['y'] == 1).sum()}.")  # fmt: skip
+                              f"{(here['target'] == 0).sum()} and {(here['target'] == 1).sum()}.")  # fmt: skip
     if not recipe.shares_groups and (table.groupby("group")["part"].nunique() > 1).any():
         raise AssertionError(f"the recipe of '{name}' puts one group on two sides")
 
@@ -148,8 +148,8 @@ def _manifest(
         cells = {f.name: _counts(here[f.name], f) for f in recipe.factors if f.classes}
         splits[part] = {
             "images": len(here),
-            "background": int((here["y"] == 0).sum()),
-            "target": int((here["y"] == 1).sum()),
+            "background": int((here["target"] == 0).sum()),
+            "target": int((here["target"] == 1).sum()),
             "groups": int(here["group"].nunique()),
             "counts": cells,
             "ids_sha256": hashlib.sha256(ids.encode()).hexdigest(),

@@ -99,7 +99,7 @@ def load_prepared(dataset: Dataset, folder: Path, tier: str) -> Splits:
     for part, limit in zip(PARTS, dataset.sizes[tier], strict=True):
         rows = np.flatnonzero(table["part"] == part)
         chosen = table.iloc[rows]
-        y = chosen["y"].to_numpy(np.int64)
+        y = chosen["target"].to_numpy(np.int64)
         x = pixels[rows[0] : rows[-1] + 1] if len(rows) else pixels[:0]  # a part's rows lie together
         labels = {f.name: chosen[f.name].to_numpy(np.float64) for f in factors[:-1]} | {"target": y.astype(float)}
         groups = chosen["group"].to_numpy(np.int64)

@@ -13,7 +13,7 @@ from cabench.dataset import Dataset, Reader, Recipe, Rendered
 from cabench.datasets._raw import celeba
 from cabench.datasets._raw.located import located
 from cabench.datasets._raw.photos import centre_crop, read_photo, to_array
-from cabench.datasets._raw.splits import grouped_split
+from cabench.datasets._raw.splits import group_by_group, grouped_split
 from cabench.datasets._raw.tenth import tenth
 from cabench.datasets._synthetic import faces
 from cabench.errors import DataMissing
@@ -98,7 +98,7 @@ class CelebaAccessories(Dataset):
             table["group"] = celeba.read_identities(root, table["id"], self.obtain)
             sources.append(located(root, celeba.IDENTITIES, self.obtain))
         if self.variant == "standard":
-            table = table.iloc[_person_by_person(table["group"].to_numpy(), self.data_seed, self.name)]
+            table = table.iloc[group_by_group(table["group"].to_numpy(), self.data_seed, self.name)]
         table, beyond = _balanced(table, sources[0], self.obtain)
         table = table.sort_index().reset_index(drop=True)  # in file order again
         table["part"] = self._parts(table)
@@ -143,20 +143,13 @@ def _labelled(attributes: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     table = attributes[~both].reset_index(drop=True)
     worn = table["Eyeglasses"] + 2 * table["Wearing_Hat"].astype(int)
     labelled = table[["id"]].assign(
-        y=(worn > 0).astype(np.int64),
+        target=(worn > 0).astype(np.int64),
         accessory=(worn - 1.0).where(worn > 0),
         sex=table["Male"].astype(float),
         young=table["Young"].astype(float),
         cell=2 * worn + table["Male"],
     )
     return labelled, {"faces with both glasses and a hat": int(both.sum())}
-
-
-def _person_by_person(people: np.ndarray, seed: int, name: str) -> np.ndarray:
-    """Return the rows (n,) in a seeded order of persons, the rows of each in file order."""
-    identities, person = np.unique(people, return_inverse=True)
-    place = numpy_stream(seed, name, "people").permutation(len(identities))
-    return np.argsort(place[person], kind="stable")
 
 
 def _balanced(table: pd.DataFrame, source: Path, obtain: str) -> tuple[pd.DataFrame, dict[str, int]]:

@@ -11,7 +11,7 @@ from cabench.codes import Augmentation, Factor
 from cabench.dataset import Dataset, RawFile, Reader, Recipe, Rendered, Unreadable
 from cabench.datasets._raw.located import located
 from cabench.datasets._raw.photos import AREA, read_photo, to_array
-from cabench.datasets._raw.splits import grouped_split
+from cabench.datasets._raw.splits import group_by_group, grouped_split
 from cabench.datasets._raw.tables import read_csv, refuse_rows
 from cabench.datasets._raw.tenth import tenth
 from cabench.datasets._synthetic import chest
@@ -104,7 +104,7 @@ class ChexpertSubtypes(Dataset):
         if table.empty:
             raise DataMissing(f"{path} lists no radiograph that the recipe keeps ({left_out}). {self.obtain}")
         if self.variant == "standard":
-            table = table.iloc[_by_patients(table["group"].to_numpy(), self.data_seed, self.name)]
+            table = table.iloc[group_by_group(table["group"].to_numpy(), self.data_seed, self.name)]
         caps = CAPS + (self.variant == "official")
         capped = table.groupby("class").cumcount().to_numpy() < caps[table["class"]]
         left_out["radiographs beyond the caps"] = int((~capped).sum())
@@ -144,7 +144,6 @@ class ChexpertSubtypes(Dataset):
         seed = self.data_seed % 2**32
         train, test = train_test_split(np.arange(len(table)), test_size=OFFICIAL_TEST, random_state=seed)
         parts[test] = "test"
-        train = np.sort(train)
         parts[train[tenth(classes[train], self.data_seed, self.name, "validation")]] = "validation"
         return parts
 
@@ -190,7 +189,7 @@ def _labelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     labelled = pd.DataFrame(
         {
             "id": rows["Path"],
-            "y": (classes > 0).astype(np.int64),
+            "target": (classes > 0).astype(np.int64),
             "group": rows["group"],
             "subtype": np.where(classes > 0, classes - 1.0, np.nan),
             "age": ages.where(ages > 0).astype(float),
@@ -199,10 +198,3 @@ def _labelled(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         }
     )
     return labelled[kept].reset_index(drop=True), left_out
-
-
-def _by_patients(patients: np.ndarray, seed: int, name: str) -> np.ndarray:
-    """Return the rows (n,) in a seeded order of patients, those of each in file order."""
-    numbers, patient = np.unique(patients, return_inverse=True)
-    place = numpy_stream(seed, name, "patients").permutation(len(numbers))
-    return np.argsort(place[patient], kind="stable")

@@ -83,14 +83,14 @@ class CifarMnist(Dataset):
             digits = read_mnist(root, part, self.obtain)[1]
             images = sum(len(objects[name]) for name in cifar.BATCHES[part])
             piece = _pairs(part, objects, digits)[:limit]
-            pieces.append(piece.assign(y=(np.arange(len(piece)) >= len(piece) // 2).astype(np.int64)))
+            pieces.append(piece.assign(target=(np.arange(len(piece)) >= len(piece) // 2).astype(np.int64)))
             left_out[f"CIFAR-10 {part} images that the recipe does not use"] = images - len(piece)
             left_out[f"MNIST {part} digits that the recipe does not use"] = len(digits) - len(piece)
         table = pd.concat(pieces, ignore_index=True)
         table["group"] = np.arange(len(table))
-        table["digit"] = table["digit"].where(table["y"] == 1)
+        table["digit"] = table["digit"].where(table["target"] == 1)
         train = table[table["part"] == "train"]
-        strata = 1000 * train["y"] + 10 * train["object"] + train["digit"].fillna(0)
+        strata = 1000 * train["target"] + 10 * train["object"] + train["digit"].fillna(0)
         held = tenth(strata.to_numpy(), self.data_seed, self.name, "validation")
         table.loc[train.index[held], "part"] = "validation"
         return Recipe(
@@ -110,7 +110,7 @@ class CifarMnist(Dataset):
         def read(row: Any) -> np.ndarray:
             # In 16 bits, because the sum of two bytes wraps in eight.
             total = images[row.raw_batch][row.raw_row].astype(np.uint16)
-            if row.y:
+            if row.target:
                 total[:, INSIDE, INSIDE] += digits["test" if row.part == "test" else "train"][row.raw_digit]
             return np.asarray((total + 1) // 2, np.uint8)
 

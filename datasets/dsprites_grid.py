@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -34,8 +33,7 @@ GRID_INTENSITY = 0.6
 TEST, TRAIN_PER_TEST = 5000, 10
 TURN = np.pi / 4
 MARGIN = slice(2, CELL - 2)  # MNIST's 28 pixels within a quadrant
-# In the real files `y` is the column that tells target from background.
-RENAMED = {"x": "pos_x", "y": "pos_y"}
+SPRITE_FACTORS = ("shape", "scale", "orientation", "x", "y")  # in the order of LATENTS[1:]
 Cell = tuple[np.ndarray, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # what `digits.draw` takes
 
 
@@ -110,18 +108,18 @@ class DspritesGrid(Dataset):
         rows = kept[: n_train + n_test]
         table = pd.DataFrame({"id": [f"image-{row}" for row in rows], "group": rows})
         table["part"] = np.repeat(["train", "test"], (n_train, n_test)).astype(object)
-        table["y"] = np.concatenate([np.arange(n) >= n // 2 for n in (n_train, n_test)]).astype(np.int64)
-        strata = 10 * table["y"].to_numpy() + latents[rows, LATENTS.index("shape")]
+        table["target"] = np.concatenate([np.arange(n) >= n // 2 for n in (n_train, n_test)]).astype(np.int64)
+        strata = 10 * table["target"].to_numpy() + latents[rows, LATENTS.index("shape")]
         held = tenth(strata[:n_train], self.data_seed, self.name, "validation")
         table.loc[np.flatnonzero(held), "part"] = "validation"
-        table["raw_sprite"] = np.where(table["y"] == 1, rows, -1)
+        table["raw_sprite"] = np.where(table["target"] == 1, rows, -1)
         for name, values in _sprite_factors(latents[rows]).items():
-            table[name] = np.where(table["y"] == 1, values, np.nan)
+            table[name] = np.where(table["target"] == 1, values, np.nan)
         table = table.assign(**self._grid(root, table["part"].to_numpy()))
         return Recipe(
             table,
             (1, SIDE, SIDE),
-            tuple(replace(factor, name=RENAMED.get(factor.name, factor.name)) for factor in self.factors),
+            self.factors,
             {
                 "sprites turned by 45 degrees or more": len(latents) - len(kept),
                 "sprites that the recipe does not use": len(kept) - len(rows),
@@ -131,7 +129,7 @@ class DspritesGrid(Dataset):
 
     def reader(self, root: Path, table: pd.DataFrame) -> Reader:
         """Hold the sprites that are drawn as bits (14 MB of the real ones) and MNIST as bytes."""
-        sprites = read_sprites(root, table.loc[table["y"] == 1, "raw_sprite"].to_numpy(), self.obtain)
+        sprites = read_sprites(root, table.loc[table["target"] == 1, "raw_sprite"].to_numpy(), self.obtain)
         digits = {part: read_mnist(root, part, self.obtain)[0] for part in ("train", "test")}
 
         def read(row: Any) -> np.ndarray:
@@ -140,7 +138,7 @@ class DspritesGrid(Dataset):
                 top, left = CELL * (index % 2), CELL * (index // 2)
                 cell = image[0, top : top + CELL, left : left + CELL]
                 cell[MARGIN, MARGIN] = digits[_mnist_part(row.part)][getattr(row, f"mnist_{quadrant}")]
-            if row.y:
+            if row.target:
                 image[0, np.unpackbits(sprites[row.raw_sprite]).reshape(SIDE, SIDE) == 1] = 255
             return image
 
@@ -178,7 +176,7 @@ def _wrapped(orientation: np.ndarray) -> np.ndarray:
 
 
 def _sprite_factors(latents: np.ndarray) -> dict[str, np.ndarray]:
-    values = dict(zip(LATENTS[1:], latents.T[1:], strict=True))
+    values = dict(zip(SPRITE_FACTORS, latents.T[1:], strict=True))
     return values | {"shape": values["shape"] - 1, "orientation": _wrapped(values["orientation"])}
 
 

@@ -100,8 +100,8 @@ class OdirSubtypes(Dataset):
         left_out = {reason: count for reason, count in (left_out | dropped).items() if count}
         if table.empty:
             raise DataMissing(f"{folder} holds no picture that the recipe keeps ({left_out}). {self.obtain}")
-        table["y"] = (table["class"] > 0).astype(np.int64)
-        table["subtype"] = (table["class"] - 1.0).where(table["y"] == 1)
+        table["target"] = (table["class"] > 0).astype(np.int64)
+        table["subtype"] = (table["class"] - 1.0).where(table["target"] == 1)
         table["part"] = self._parts(table)
         return Recipe(
             table.drop(columns=["class", "keywords", *odir.FLAGS]),
@@ -122,7 +122,7 @@ class OdirSubtypes(Dataset):
         if self.variant == "standard":
             return grouped_split(table["group"].to_numpy(), classes, self.data_seed, self.name)
         parts = np.full(len(table), "train", dtype="<U10")
-        parts[tenth(table["y"].to_numpy(), self.data_seed, self.name, "test")] = "test"
+        parts[tenth(table["target"].to_numpy(), self.data_seed, self.name, "test")] = "test"
         train = np.flatnonzero(parts == "train")
         parts[train[tenth(classes[train], self.data_seed, self.name, "validation")]] = "validation"
         return parts

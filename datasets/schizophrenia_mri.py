@@ -113,18 +113,18 @@ class SchizophreniaMri(Dataset):
         table["raw_map"] = cnp.find_maps(root, table["id"], self.obtain)
         left_out["subjects without a grey-matter map"] = int(table["raw_map"].isna().sum())
         table = table.dropna(subset="raw_map").reset_index(drop=True)
-        table["y"] = table["diagnosis"].map(DIAGNOSES).astype(np.int64)
-        table["diagnosis"] = table["y"].astype(float)
+        table["target"] = table["diagnosis"].map(DIAGNOSES).astype(np.int64)
+        table["diagnosis"] = table["target"].astype(float)
         sources = {root / cnp.PARTICIPANTS.path}
         for scale in cnp.SCALES:
             scores, source = cnp.read_scores(root, scale, table["id"], self.obtain)
-            table[scale] = np.where(table["y"] == 1, scores, np.nan)
+            table[scale] = np.where(table["target"] == 1, scores, np.nan)
             sources.add(source)
         factors = self._with_sites(table)
-        strata = table["y"] * (table["site"].nunique() + 1) + table["site"].fillna(-1)
+        strata = table["target"] * (table["site"].nunique() + 1) + table["site"].fillna(-1)
         table["part"] = grouped_split(table["group"].to_numpy(), strata.to_numpy(), self.data_seed, self.name)
         return Recipe(
-            table[["id", "part", "y", "group", "raw_map", *(factor.name for factor in factors)]],
+            table[["id", "part", "target", "group", "raw_map", *(factor.name for factor in factors)]],
             (1, SIDE, SIDE, SIDE),
             factors,
             {reason: count for reason, count in left_out.items() if count},

@@ -9,6 +9,13 @@ from cabench.seeds import numpy_stream
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
+def group_by_group(groups: np.ndarray, seed: int, name: str) -> np.ndarray:
+    """Return the rows (n,) in a seeded order of groups (n,), the rows of each in file order."""
+    _, group = np.unique(groups, return_inverse=True)
+    place = numpy_stream(seed, name, "groups").permutation(len(groups))
+    return np.argsort(place[group], kind="stable")
+
+
 def grouped_split(groups: np.ndarray, strata: np.ndarray, seed: int, name: str) -> np.ndarray:
     """Return the part of each image (n,), text: train, validation or test, in shares of .8, .1 and .1.
 

@@ -48,11 +48,11 @@ class Free(Dataset):
         import pandas as pd
         if not (root / "NAME/labels.csv").exists():
             raise DataMissing("NAME/labels.csv is missing.")
-        table = pd.read_csv(root / "NAME/labels.csv", names=["id", "y"])
+        table = pd.read_csv(root / "NAME/labels.csv", names=["id", "target"])
         k = np.arange(len(table))
         table["part"] = np.array(["train"] * 8 + ["validation", "test"])[k // 2 % 10]
         table["group"] = k
-        table["side"] = np.where(table["y"] == 1, k // 2 % 2, np.nan)
+        table["side"] = np.where(table["target"] == 1, k // 2 % 2, np.nan)
         left_out = {"rows of the official kind": 5} if self.variant == "official" else {}
         return Recipe(table, (1, 4, 4), self.factors, left_out, ("NAME/labels.csv",))
 

@@ -80,7 +80,7 @@ def write_raw(root, n=N):
     y = (k % 3 == 0).astype(int)
     side = np.where(y == 1, k // 3 % 2, np.nan)
     age = np.where(k % 7 == 0, np.nan, 20 + k % 50)
-    table = pd.DataFrame({"id": [f"i{i}" for i in k], "y": y, "group": k // 2, "side": side, "age": age})
+    table = pd.DataFrame({"id": [f"i{i}" for i in k], "target": y, "group": k // 2, "side": side, "age": age})
     (root / "specks").mkdir(parents=True)
     table.to_csv(root / "specks/labels.csv", index=False)
     (root / "specks/shade.txt").write_text("0")
@@ -167,7 +167,7 @@ def test_the_manifest_counts_every_cell_and_names_seed_sources_and_what_was_left
     for part, counts in manifest["splits"].items():
         here = table[table["part"] == part]
         assert counts["images"] == len(here) == counts["background"] + counts["target"]
-        assert counts["target"] == here["y"].sum()
+        assert counts["target"] == here["target"].sum()
         assert counts["groups"] == here["group"].nunique()
         sides = {"left": (here["side"] == 0).sum(), "right": (here["side"] == 1).sum()}
         assert counts["counts"]["side"] == sides | {"missing": here["side"].isna().sum()}
@@ -477,7 +477,7 @@ def broken(monkeypatch, **changes):
     [
         (lambda r: r.table.iloc[:0], DataMissing, "keeps no image of these files .3 rows without age"),
         (lambda r: r.table.assign(id="i1"), DataMissing, "lists the image i1 twice"),
-        (lambda r: r.table.assign(y=0), DataMissing, "needs background and target images in train"),
+        (lambda r: r.table.assign(target=0), DataMissing, "needs background and target images in train"),
         (lambda r: r.table.assign(group=0), AssertionError, "one group on two sides"),
     ],
 )

@@ -184,8 +184,8 @@ def test_labels_are_those_of_the_attribute_table(raw, people, variant):
     recipe = CelebaAccessories(variant=variant).recipe(raw)
     for row in recipe.table.itertuples(index=False):
         glasses, hat, male, young, person = people[int(row.id[:6]) - 1]
-        assert row.y == (glasses or hat)
-        assert np.isnan(row.accessory) if row.y == 0 else row.accessory == (HAT if hat else GLASSES)
+        assert row.target == (glasses or hat)
+        assert np.isnan(row.accessory) if row.target == 0 else row.accessory == (HAT if hat else GLASSES)
         assert (row.sex, row.young, row.group) == (male, young, person)
     assert {factor.name: factor.classes for factor in recipe.factors} == {
         "accessory": ("glasses", "hat"),

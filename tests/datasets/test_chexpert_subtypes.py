@@ -222,7 +222,7 @@ def test_labels_and_patients_are_those_of_the_table(raw, variant):
     assert recipe.table["id"].tolist() == [row["Path"] for row in clinic(120, 2)]
     assert recipe.table["group"].tolist() == [1 + i // 2 for i in range(120)]
     assert list(classes(recipe.table).values()) == [i // 2 % 4 for i in range(120)]
-    assert (recipe.table["subtype"].isna() == (recipe.table["y"] == 0)).all()
+    assert (recipe.table["subtype"].isna() == (recipe.table["target"] == 0)).all()
     assert [factor.name for factor in recipe.factors] == ["subtype", "age", "sex"]
     assert recipe.factors[0].classes == ("cardiomegaly", "edema", "pleural effusion")
     assert recipe.sources == ("CheXpert-v1.0-small/train.csv",)

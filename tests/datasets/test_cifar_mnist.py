@@ -92,12 +92,12 @@ def test_official_tests_on_the_first_thousand_images_of_which_half_carry_a_digit
     tests = {variant: r.table[r.table["part"] == "test"] for variant, r in recipes.items()}
     official = tests["official"]
     assert official["id"].tolist() == [f"test_batch/{i}" for i in range(1000)]
-    assert (official["y"] == (np.arange(1000) >= 500)).all()
+    assert (official["target"] == (np.arange(1000) >= 500)).all()
     assert recipes["official"].left_out == {
         "CIFAR-10 test images that the recipe does not use": 10,
         "MNIST test digits that the recipe does not use": 20,
     }
-    assert len(tests["standard"]) == 1010 and tests["standard"]["y"].sum() == 505
+    assert len(tests["standard"]) == 1010 and tests["standard"]["target"].sum() == 505
     assert recipes["standard"].left_out == {"MNIST test digits that the recipe does not use": 10}
 
 
@@ -124,7 +124,7 @@ def test_no_image_stands_on_two_sides(raw, seed):
     table = CifarMnist(data_seed=seed).recipe(raw[0]).table
     assert table["group"].is_unique and table["id"].is_unique
     for part in PARTS:
-        assert set(table.loc[table["part"] == part, "y"]) == {0, 1}
+        assert set(table.loc[table["part"] == part, "target"]) == {0, 1}
 
 
 @settings(max_examples=50, deadline=None)

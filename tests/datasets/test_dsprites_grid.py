@@ -17,7 +17,6 @@ from cabench.datasets.dsprites_grid import QUADRANTS, DspritesGrid, _slant
 from cabench.errors import DataMissing
 
 SALIENT = ("shape", "scale", "orientation", "x", "y")
-REAL_SALIENT = ("shape", "scale", "orientation", "pos_x", "pos_y")
 PARTS = ("train", "validation", "test")
 VARIANTS = pytest.mark.parametrize("variant", ["standard", "official"])
 SPRITES, KEPT = 480, 120  # 3 shapes, 40 orientations, 2 by 2 places; 10 orientations are kept
@@ -58,7 +57,7 @@ def test_an_image_is_its_four_digits_and_a_target_has_its_sprite_in_white(raw, v
             number = getattr(row, f"mnist_{quadrant}")
             assert labels[number] == digit
             image[top : top + 32, left : left + 32] = np.pad(images[number], 2)
-        if row.y:
+        if row.target:
             image = np.clip(image.astype(int) + 255 * imgs[row.group], 0, 255)
         assert (read(row)[0] == image).all()
 
@@ -77,12 +76,12 @@ def test_the_numbers_of_the_digits_and_all_pixels_reach_the_prepared_files(raw, 
 @VARIANTS
 def test_a_target_has_the_attributes_of_its_sprite_and_a_background_none(raw, variant):
     table = DspritesGrid(variant=variant).recipe(raw[0]).table
-    assert table.loc[table["y"] == 0, list(REAL_SALIENT)].isna().all(axis=None)
-    assert (table.loc[table["y"] == 0, "raw_sprite"] == -1).all()
-    target = table[table["y"] == 1]
+    assert table.loc[table["target"] == 0, list(SALIENT)].isna().all(axis=None)
+    assert (table.loc[table["target"] == 0, "raw_sprite"] == -1).all()
+    target = table[table["target"] == 1]
     values = raw[2][target["group"]]
     assert (target["shape"] == values[:, 1] - 1).all() and set(target["shape"]) <= {0, 1, 2}
-    for name, column in (("scale", 2), ("pos_x", 4), ("pos_y", 5)):
+    for name, column in (("scale", 2), ("x", 4), ("y", 5)):
         assert (target[name] == values[:, column]).all()
     assert np.allclose(np.exp(1j * target["orientation"]), np.exp(1j * values[:, 3]))
     assert (target["orientation"].abs() < np.pi / 4).all()
@@ -106,7 +105,7 @@ def test_of_the_full_grid_the_recipe_keeps_184320_and_takes_50000_and_5000(tmp_p
         recipe = DspritesGrid(variant=variant).recipe(tmp_path)
         assert recipe.left_out["sprites turned by 45 degrees or more"] == 737280 - 184320
         assert recipe.table["part"].value_counts().to_dict() == {"train": 45000, "validation": 5000, "test": 5000}
-        assert (recipe.table.groupby("part")["y"].mean() == 0.5).all()
+        assert (recipe.table.groupby("part")["target"].mean() == 0.5).all()
 
 
 def test_official_takes_the_sprites_in_the_order_of_a_joint_shuffle_with_seed_0(raw):
@@ -119,7 +118,7 @@ def test_official_takes_the_sprites_in_the_order_of_a_joint_shuffle_with_seed_0(
     for seed in (0, 1):
         table = DspritesGrid(variant="official", data_seed=seed).recipe(root).table
         assert (table["group"] == expected).all()
-        assert (table["y"] == [*[0] * 50, *[1] * 50, *[0] * 5, *[1] * 5]).all()
+        assert (table["target"] == [*[0] * 50, *[1] * 50, *[0] * 5, *[1] * 5]).all()
         assert (table["part"][:TRAIN] != "test").all() and (table["part"][TRAIN:] == "test").all()
 
 
@@ -139,7 +138,7 @@ def test_no_sprite_and_no_digit_stands_on_two_sides_in_standard(raw, seed):
     table = DspritesGrid(data_seed=seed).recipe(raw[0]).table
     assert table["group"].is_unique and table["id"].is_unique
     for part in PARTS:
-        assert set(table.loc[table["part"] == part, "y"]) == {0, 1}
+        assert set(table.loc[table["part"] == part, "target"]) == {0, 1}
     numbers = {
         part: set(table.loc[table["part"] == part, [f"mnist_{q}" for q in QUADRANTS]].to_numpy().ravel())
         for part in ("train", "validation")
@@ -173,7 +172,7 @@ def test_the_common_factors_are_measured_on_the_digits_and_hold_on_all_rows(raw,
 def test_the_real_factors_are_columns_of_the_table(raw):
     recipe = DspritesGrid().recipe(raw[0])
     names = [factor.name for factor in recipe.factors]
-    assert names == [*REAL_SALIENT, *(f"{what}_{q}" for what in ("stroke", "slant") for q in QUADRANTS)]
+    assert names == [*SALIENT, *(f"{what}_{q}" for what in ("stroke", "slant") for q in QUADRANTS)]
     assert set(names) <= set(recipe.table.columns)
     assert recipe.factors[0].classes == ("square", "ellipse", "heart")
     assert all((raw[0] / name).is_file() for name in recipe.sources) and len(recipe.sources) == 5

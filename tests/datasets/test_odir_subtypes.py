@@ -284,8 +284,8 @@ def test_official_tests_on_a_seeded_tenth_stratified_by_y_and_shares_patients(tm
     table = recipe.table
     assert recipe.shares_groups
     assert (table.groupby("group")["part"].nunique() > 1).any()
-    for y, n in table["y"].value_counts().items():
-        assert abs((table.loc[table["y"] == y, "part"] == "test").sum() - n / 10) <= 1
+    for y, n in table["target"].value_counts().items():
+        assert abs((table.loc[table["target"] == y, "part"] == "test").sum() - n / 10) <= 1
     train = table[table["part"] != "test"]
     for k, n in train.groupby(train["subtype"].fillna(-1)).size().items():
         held = (train["part"] == "validation") & (train["subtype"].fillna(-1) == k)
@@ -338,7 +338,7 @@ def test_the_eye_is_that_of_the_file_and_subtype_is_missing_on_background(raw, v
     recipe = OdirSubtypes(variant=variant).recipe(raw)
     table = recipe.table
     assert (table["eye"] == table["id"].str.contains("right")).all()
-    assert (table["subtype"].isna() == (table["y"] == 0)).all()
+    assert (table["subtype"].isna() == (table["target"] == 0)).all()
     assert all(k == int(name.split("_")[0]) % 6 for name, k in classes(table).items())
     assert [factor.name for factor in recipe.factors] == ["subtype", "age", "sex", "eye"]
     assert recipe.factors[0].classes == ("diabetes", "glaucoma", "cataract", "amd", "myopia")

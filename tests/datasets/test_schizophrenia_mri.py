@@ -169,7 +169,7 @@ def test_only_control_and_schizophrenia_are_kept_and_the_others_counted(tmp_path
     assert recipe.left_out == {"participants with another diagnosis": 3}
     expected = {row["participant_id"]: float(row["diagnosis"] == "SCHZ") for row in cohort(60)}
     assert dict(zip(recipe.table["id"], recipe.table["diagnosis"], strict=True)) == expected
-    assert (recipe.table["y"] == recipe.table["diagnosis"]).all()
+    assert (recipe.table["target"] == recipe.table["diagnosis"]).all()
 
 
 def test_factors_are_those_of_the_tables(raw):
@@ -219,7 +219,7 @@ def test_scores_are_the_sums_of_the_global_ratings_and_missing_on_background(tmp
     assert table.loc[["sub-10001", "sub-10007"], "saps"].tolist() == [7, 8]
     assert table.loc["sub-10003", ["sans", "saps"]].isna().all()
     for scale in ("sans", "saps"):
-        assert table.loc[table["y"] == 0, scale].isna().all()
+        assert table.loc[table["target"] == 0, scale].isna().all()
 
 
 @pytest.mark.parametrize("name", ["{}", "{}_total", "{}total", "{}_score", "{}_sum", "{}_sumscore"])
@@ -232,7 +232,7 @@ def test_a_total_counts_before_ratings_and_one_among_the_participants_before_one
         for scale, column in (("sans", sans), ("saps", saps))
     }
     recipe = recipe_of(tmp_path, people, scores=scores)
-    ill = recipe.table[recipe.table["y"] == 1]
+    ill = recipe.table[recipe.table["target"] == 1]
     assert set(ill["sans"]) == {41}
     assert set(ill["saps"]) == {33}
     assert recipe.sources == ("ds000030/participants.tsv", "ds000030/phenotype/saps.tsv")
@@ -368,7 +368,7 @@ def test_no_subject_stands_on_two_sides(kinds, seed):
 
 def test_every_part_has_its_share_of_each_diagnosis_at_each_site(tmp_path):
     table = recipe_of(tmp_path, cohort(200)).table
-    counts = table.groupby(["part", "y", "site"]).size().unstack([1, 2])
+    counts = table.groupby(["part", "target", "site"]).size().unstack([1, 2])
     assert (abs(counts.loc["train"] - 40) <= 2).all()
     assert (abs(counts.loc[["validation", "test"]] - 5) <= 1).all(axis=None)
     assert table["part"].equals(recipe_of(tmp_path, cohort(200)).table["part"])

@@ -5,7 +5,9 @@ from cabench.report.frame import frame
 from cabench.report.leaderboard import boards, to_markdown
 
 
-def record(label="a", seed=0, source="synthetic", status="done", value=0.8, started="2026-01-01", run_id="r", dataset="d"):
+def record(
+    label="a", seed=0, source="synthetic", status="done", value=0.8, started="2026-01-01", run_id="r", dataset="d"
+):
     row = {"name": "balanced_accuracy", "factor": "digit", "space": "salient", "home": "salient", "rows": "target"}
     row |= {"value": value, "chance": 0.1, "ceiling": 0.9, "direction": "higher", "n": 50}
     abroad = row | {"space": "common", "value": 0.3}
