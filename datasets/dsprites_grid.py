@@ -68,7 +68,8 @@ class DspritesGrid(Dataset):
         *(Factor(f"stroke_{q}", "common") for q in QUADRANTS),
         *(Factor(f"slant_{q}", "common") for q in QUADRANTS),
     )
-    augmentation = Augmentation(size=32, shift=1 / 32, brightness=0.2, contrast=0.2, noise=0.05)
+    # No jitter: a change of brightness or contrast is a change of stroke, which is a factor here.
+    augmentation = Augmentation(size=32, crop=0.92, shift=1 / 32, noise=0.05)
     sizes: ClassVar[dict[str, tuple[int, int, int]]] = {
         "smoke": (400, 160, 200),
         "quick": (4000, 1000, 4000),

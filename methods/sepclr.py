@@ -43,6 +43,7 @@ class SepCLR(LightningMethod):
         "quick": {
             "*": {"joint_entropy_weight": 20.0},
             "cifar_mnist": {"joint_entropy_weight": 10.0},
+            "dsprites_grid": {"joint_entropy_weight": 30.0},
             "schizophrenia_mri": {"joint_entropy_weight": 17.0, "epochs": 26},
         },
         "paper": {
