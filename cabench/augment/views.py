@@ -68,11 +68,16 @@ def views(x: Tensor, augmentation: Augmentation, generator: torch.Generator) -> 
 
 def _pooled(x: Tensor, size: int) -> Tensor:
     """Average over whole pixels as far as that goes, so that later sampling does not alias."""
-    image = x.float() / 255
+    image = x.float()
     factors = [max(1, side // size) for side in image.shape[2:]]
+    if max(factors) == 1:
+        return image / 255
+    if all(side % factor == 0 for side, factor in zip(image.shape[2:], factors, strict=True)):
+        pool = F.avg_pool2d if image.ndim == 4 else F.avg_pool3d
+        return pool(image, factors) / 255
     # Pooling would cut off a remainder; then the pooled image is a resized one.
     sides = [side // factor for side, factor in zip(image.shape[2:], factors, strict=True)]
-    return image if max(factors) == 1 else F.interpolate(image, size=sides, mode="area")
+    return F.interpolate(image / 255, size=sides, mode="area")
 
 
 def _uniform(low: float, high: float, n: int, generator: torch.Generator) -> Tensor:
