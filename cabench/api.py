@@ -33,7 +33,7 @@ def load_dataset(
     Args:
         name: see `cabench list datasets`.
         source: "synthetic" (rendered, needs nothing) or "real" (prepared from the owners' files).
-        tier: "smoke", "quick" or "paper": how many images.
+        tier: "smoke", "quick", "converged" (as many as quick) or "paper": how many images.
         seed: the data's seed (its parameter `data_seed`); a run uses 0 for every training seed.
         data_root: the folder of the raw files; by default $CABENCH_DATA or the user's data folder.
         params: parameters of the data set.

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Source = Literal["synthetic", "real"]
-Tier = Literal["smoke", "quick", "paper"]
+Tier = Literal["smoke", "quick", "converged", "paper"]
 SOURCES: tuple[Source, ...] = ("synthetic", "real")
-TIERS: tuple[Tier, ...] = ("smoke", "quick", "paper")
+TIERS: tuple[Tier, ...] = ("smoke", "quick", "converged", "paper")
+# A tier without images or settings of its own takes those of another.
+BASED_ON: dict[str, Tier] = {"converged": "quick"}
 PARTS = ("train", "validation", "test")
 VARIANTS = ("standard", "official")
 
@@ -44,7 +46,7 @@ class RawFile:
         path: where it lies below the data root; a folder's path ends in "/".
         urls: mirrors, tried in order; none for a gated file, which nobody may fetch for the user.
         checksum: "sha256:..." or the owner's "md5:..."; empty if the owner publishes none.
-        alternatives: other paths that serve as well (the unpacked folder of an archive, say).
+        alternatives: other paths, or patterns of paths, that serve as well (the unpacked folder of an archive, say).
 
     """
 
@@ -52,6 +54,11 @@ class RawFile:
     urls: tuple[str, ...] = ()
     checksum: str = ""
     alternatives: tuple[str, ...] = ()
+
+    def locate(self, root: Path) -> Path | None:
+        """Return where the file, or the first alternative to it, lies below the data root; None if it is missing."""
+        found = (here for path in (self.path, *self.alternatives) for here in sorted(root.glob(path)))
+        return next(found, None)
 
 
 class Unreadable(ValueError):
@@ -194,13 +201,22 @@ class Dataset(ABC):
         """
         raise NotImplementedError
 
-    def load(self, source: Source = "synthetic", root: Path | None = None, tier: Tier = "quick") -> Splits:
+    def load(
+        self,
+        source: Source = "synthetic",
+        root: Path | None = None,
+        tier: Tier = "quick",
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> Splits:
         """Return the three splits: rendered, or prepared from the owners' files below `root`.
+
+        `progress` is called with (images prepared, images in all) where the files were not prepared yet.
 
         Raises:
             UserError: raw files are missing or damaged, or `variant` or a knob makes no sense for the source.
 
         """
+        tier = BASED_ON.get(tier, tier)
         if source == "real" and self.difficulty.changed:
             knobs = self.difficulty.changed
             raise UserError(
@@ -210,7 +226,7 @@ class Dataset(ABC):
             from cabench.prepare import prepare
             from cabench.prepared import load_prepared
 
-            return load_prepared(self, prepare(self, data_root(root)), tier)
+            return load_prepared(self, prepare(self, data_root(root), progress=progress), tier)
         if self.variant != "standard":
             raise UserError(
                 f"variant={self.variant} of '{self.name}' is a recipe for its real files; add --source real."

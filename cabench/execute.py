@@ -21,7 +21,7 @@ from cabench.spec import RunSpec
 from cabench.store import SCHEMA_VERSION, Record, Store
 
 DEVICES = ("auto", "cpu", "cuda")
-# (cell, state, epoch, epochs); states: loading, ceiling, training, probing, done, failed, kept.
+# (cell, state, epoch, epochs); states: loading, preparing, ceiling, training, probing, done, failed, kept.
 Watch = Callable[[RunSpec, str, int, int], None]
 
 
@@ -87,7 +87,7 @@ class _Shelf:
         self._digest = ""
         self._failed: dict[tuple[str, str], Exception] = {}
 
-    def take(self, spec: RunSpec) -> tuple[Splits, str]:
+    def take(self, spec: RunSpec, watch: Watch = lambda *_: None) -> tuple[Splits, str]:
         key = dataset_key(spec)
         if key in self._failed:
             raise self._failed[key]
@@ -95,7 +95,8 @@ class _Shelf:
             self._splits, self._key = None, None
             try:
                 dataset = self._plan.datasets[spec.dataset](**spec.dataset_params)
-                self._splits = dataset.load(source=spec.source, root=self._root, tier=spec.tier)
+                where = {"source": spec.source, "root": self._root, "tier": spec.tier}
+                self._splits = dataset.load(**where, progress=lambda *at: watch(spec, "preparing", *at))
             except UserError:
                 raise
             except Exception as error:
@@ -118,11 +119,12 @@ def _cell(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, w
     training: dict[str, Any] = {}
     watch(spec, "loading", 0, 0)
     try:
-        splits, digest = shelf.take(spec)
+        splits, digest = shelf.take(spec, watch)
         watch(spec, "ceiling", 0, 0)
         ceilings = _ceilings(spec, plan, store, shelf, device, watch)
         clock = _Clock()
-        metrics, training = _fit_and_measure(spec, plan.methods, splits, ceilings, device, watch)
+        folder = store.folder(spec.run_id)
+        metrics, training = _fit_and_measure(spec, plan.methods, splits, ceilings, folder, device, watch)
         outcome: dict[str, Any] = {"status": "done", "error": None, "metrics": metrics}
     except UserError as error:
         if digest is None:  # the data are missing: no cell of this data set can say anything
@@ -143,9 +145,16 @@ def _cell(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, w
 
 
 def _fit_and_measure(
-    spec: RunSpec, methods: Mapping[str, Any], splits: Splits, ceilings: Ceilings, device: str, watch: Watch
+    spec: RunSpec,
+    methods: Mapping[str, Any],
+    splits: Splits,
+    ceilings: Ceilings,
+    folder: Path,
+    device: str,
+    watch: Watch,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from cabench.method import Context
+    from cabench.model_file import MODEL_FILE, write_model
 
     method = methods[spec.method](**spec.params)
     context = Context(
@@ -156,12 +165,21 @@ def _fit_and_measure(
         method.fit(splits.train, splits.validation, context)
     else:
         method.fit(splits.train.blind(), splits.validation.blind(), context)
+    unsaved = None
+    try:
+        write_model(folder / MODEL_FILE, method)
+    except TypeError as error:  # someone's method that cannot be kept can still be measured
+        unsaved = str(error)
     watch(spec, "probing", 0, 0)
     metrics = measure(method, splits, ceilings)
     for row in metrics:
         if not np.isfinite(row["value"]):
             raise ValueError(f"{row['name']} of {row['factor']} is not a finite number")
-    training = {"trend": getattr(method, "trend_", None), "history": getattr(method, "history_", [])}
+    training = {
+        "trend": getattr(method, "trend_", None),
+        "history": getattr(method, "history_", []),
+        "unsaved": unsaved,
+    }
     return metrics, training
 
 
@@ -178,7 +196,8 @@ def _ceilings(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: st
         def relay(_: RunSpec, __: str, epoch: int, epochs: int) -> None:
             watch(spec, "ceiling", epoch, epochs)
 
-        metrics, training = _fit_and_measure(ceiling, plan.methods, splits, {}, device, relay)
+        folder = store.folder(ceiling.run_id, "references")
+        metrics, training = _fit_and_measure(ceiling, plan.methods, splits, {}, folder, device, relay)
         record = {
             "schema_version": SCHEMA_VERSION,
             "run_id": ceiling.run_id,

@@ -27,17 +27,12 @@ class Refused(Exception):
     """What a mirror sends is not the file; says why."""
 
 
-def locate(file: RawFile, root: Path) -> Path | None:
-    """Return where a raw file, or an alternative to it, lies below the data root; None if it is missing."""
-    return next((root / path for path in (file.path, *file.alternatives) if (root / path).exists()), None)
-
-
 def fault(file: RawFile, root: Path) -> str:
     """Return what is wrong with a raw file below the data root, "" if it is here and intact as far as one can tell.
 
     An alternative, and a file whose owner publishes no checksum, only has to be here.
     """
-    here = locate(file, root)
+    here = file.locate(root)
     if here is None:
         return "is missing"
     if here != root / file.path or not here.is_file():
@@ -73,7 +68,7 @@ def status(dataset: Dataset, root: Path) -> dict[str, Any]:
     """Return as JSON values which raw files of a data set are below `root` and which variants are prepared."""
     from cabench.dataset import VARIANTS
 
-    found = {file: locate(file, root) for file in dataset.files}
+    found = {file: file.locate(root) for file in dataset.files}
     lacking = [file for file, path in found.items() if path is None]
     prepared = {}
     for variant in VARIANTS:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from cabench.codes import Codes, Split
+from cabench.params import check
 
 Kind = Literal["contrastive", "generative", "linear", "reference"]
 Supervision = Literal["none", "domain", "attributes"]
@@ -37,8 +38,23 @@ class Context:
     progress: Callable[[int, int], None] = _silent
 
 
+@dataclass(frozen=True)
+class State:
+    """What a fit learned, in types that a file can hold without pickle.
+
+    Attributes:
+        arrays: name -> array.
+        facts: JSON values.
+    """
+
+    arrays: dict[str, np.ndarray]
+    facts: dict[str, Any]
+
+
 class Method(ABC):
-    """Subclass it in one file of `methods/`. The constructor only stores its keyword parameters.
+    """Subclass it in one file of `methods/`. The constructor stores its keyword parameters and does nothing else.
+
+    A dataclass with the declarations of `cabench.params` has them checked when it is made.
 
     Attributes:
         name, title, paper: the card (plain string literals: they are listed without importing the file).
@@ -57,6 +73,10 @@ class Method(ABC):
     role: ClassVar[Literal["method", "floor", "ceiling"]] = "method"
     settings: ClassVar[Settings] = {}
 
+    def __post_init__(self) -> None:
+        """Check the parameters of a dataclass; raises UserError for a value that its declaration forbids."""
+        check(type(self), vars(self), self.name)
+
     @abstractmethod
     def fit(self, train: Split, validation: Split | None = None, context: Context = Context()) -> Self:
         """Learn from `train` and forget any earlier fit; `validation` may be watched, never fitted.
@@ -67,3 +87,14 @@ class Method(ABC):
     @abstractmethod
     def embed(self, x: np.ndarray) -> Codes:
         """Return the codes of uint8 images (n, channels, ...): deterministic, each image on its own."""
+
+    def state(self) -> State:
+        """Return what `fit` learned: by default the attributes whose names end in `_`."""
+        learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
+        arrays = {name: value for name, value in learned.items() if isinstance(value, np.ndarray)}
+        return State(arrays, {name: value for name, value in learned.items() if name not in arrays})
+
+    def restore(self, state: State) -> Self:
+        """Take the state of another fit with the same parameters; `embed` then gives the same codes."""
+        vars(self).update({**state.arrays, **state.facts})
+        return self

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cabench import registry
-from cabench.dataset import SOURCES, TIERS
+from cabench.dataset import BASED_ON, SOURCES, TIERS
 from cabench.errors import UserError, did_you_mean
 from cabench.spec import RunSpec, resolve, signature_defaults
 
@@ -118,9 +118,15 @@ def _label(name: str, params: Mapping[str, Any]) -> str:
 
 
 def tier_settings(cls: Any, tier: str, dataset: str) -> list[Mapping[str, Any]]:
-    """Return a method's settings for a tier: those of every data set, then those of this one."""
-    table = cls.settings.get(tier, {})
-    return [table.get("*", {}), table.get(dataset, {})]
+    """Return a method's settings for a tier: those of every data set, then those of this one.
+
+    Before them stand the settings of the tier on which this one is based.
+    """
+    layers = []
+    for name in (BASED_ON.get(tier), tier):
+        table = cls.settings.get(name, {})
+        layers += [table.get("*", {}), table.get(dataset, {})]
+    return layers
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -94,6 +94,8 @@ def _check(recipe: Recipe, name: str) -> None:
         raise DataMissing(f"'{name}' keeps no image of these files ({_reasons(recipe.left_out)}).")
     if table["id"].duplicated().any():
         raise DataMissing(f"'{name}' lists the image {table.loc[table['id'].duplicated(), 'id'].iloc[0]} twice.")
+    if not table["part"].isin(PARTS).all():
+        raise AssertionError(f"the recipe of '{name}' names a part that is none of {', '.join(PARTS)}")
     for part in PARTS:
         here = table[table["part"] == part]
         if set(here["target"]) != {0, 1}:
@@ -142,6 +144,8 @@ def _manifest(
     dataset: Dataset, recipe: Recipe, table: pd.DataFrame, root: Path, unreadable: dict[str, str]
 ) -> dict[str, Any]:
     splits = {}
+    if not table["part"].isin(PARTS).all():
+        raise AssertionError(f"the recipe of '{name}' names a part that is none of {', '.join(PARTS)}")
     for part in PARTS:
         here = table[table["part"] == part]
         ids = "\n".join(here["id"])

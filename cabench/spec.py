@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cabench.errors import UserError, did_you_mean
+from cabench.params import check
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def resolve(cls: type, layers: list[Mapping[str, Any]], owner: str) -> dict[str,
     A number or text given for a parameter takes the type of its default, so that 10 and 10.0 are one run.
 
     Raises:
-        UserError: a layer names a parameter that `cls` lacks, or its value has the wrong type.
+        UserError: a layer names a parameter that `cls` lacks, or a value is not what the parameter may be.
 
     """
     params = signature_defaults(cls)
@@ -58,6 +59,7 @@ def resolve(cls: type, layers: list[Mapping[str, Any]], owner: str) -> dict[str,
                 hint = did_you_mean(name, params) or " It takes none."
                 raise UserError(f"'{owner}' has no parameter '{name}'.{hint}")
             params[name] = _like(value, params[name], f"{owner}[{name}]")
+    check(cls, params, owner)
     return params
 
 

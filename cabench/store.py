@@ -34,9 +34,13 @@ class Store:
                 "choose another with --results."
             ) from error
 
+    def folder(self, run_id: str, shelf: str = "runs") -> Path:
+        """Return the folder of one cell."""
+        return self.root / shelf / run_id
+
     def read(self, run_id: str, shelf: str = "runs") -> Record | None:
         """Return a cell's record, or None if there is no whole one."""
-        return _parse(self.root / shelf / run_id / "record.json")
+        return _parse(self.folder(run_id, shelf) / "record.json")
 
     def write(self, record: Record, shelf: str = "runs") -> None:
         """Write a record atomically.
@@ -45,7 +49,7 @@ class Store:
             UserError: the folder is read-only or full.
 
         """
-        path = self.root / shelf / record["run_id"] / "record.json"
+        path = self.folder(record["run_id"], shelf) / "record.json"
         write_text(path, json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
 
     def records(self) -> Iterator[Record]:
@@ -57,6 +61,11 @@ class Store:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Replace a file's content as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file's content in one step; on failure nothing half-written remains.
 
     Raises:
@@ -67,8 +76,8 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -13,9 +14,11 @@ from cabench.augment.views import canvas, whole
 from cabench.codes import Codes, Split
 from cabench.errors import UserError
 from cabench.method import Context, Method
+from cabench.params import count
 from cabench.seeds import stream_seed
 
 
+@dataclass(kw_only=True, eq=False)
 class BackgroundPCA(Method):
     """c: leading components of the background; s: leading components of the target's residual (METHODS 2.13).
 
@@ -31,9 +34,8 @@ class BackgroundPCA(Method):
     supervision = "domain"
     role = "floor"
 
-    def __init__(self, *, common_dim: int = 32, salient_dim: int = 32) -> None:
-        self.common_dim = common_dim
-        self.salient_dim = salient_dim
+    common_dim: int = count(32)
+    salient_dim: int = count(32)
 
     def fit(self, train: Split, validation: Split | None = None, context: Context = Context()) -> Self:
         """Fit both subspaces.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
@@ -13,16 +14,18 @@ from cabench.augment.views import Canvas, whole
 from cabench.codes import Batch, Split
 from cabench.method import Context, Settings
 from cabench.nets.encoder import encoder
+from cabench.params import choice, count
 from cabench.train import EMBED_ROWS, Draws, LightningMethod, Terms
 
 
+@dataclass(kw_only=True, eq=False)
 class RandomEncoders(LightningMethod):
     """Two encoders at their initialisation, their BatchNorm calibrated by one pass over train (METHODS 2.13).
 
     Args:
         common_dim: size of the common code.
         salient_dim: size of the salient code.
-        backbone: "small" or "resnet18".
+        backbone: of the encoders.
     """
 
     name = "random"
@@ -37,10 +40,9 @@ class RandomEncoders(LightningMethod):
     }
     epochs = 0
 
-    def __init__(self, *, common_dim: int = 32, salient_dim: int = 32, backbone: str = "small") -> None:
-        self.common_dim = common_dim
-        self.salient_dim = salient_dim
-        self.backbone = backbone
+    common_dim: int = count(32)
+    salient_dim: int = count(32)
+    backbone: str = choice("small", "resnet18")
 
     def build(self, train: Split, view: Canvas) -> dict[str, nn.Module]:
         """Return two encoders."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -12,25 +13,20 @@ from cabench.augment.views import Canvas, views
 from cabench.codes import Batch, Split
 from cabench.losses.pairwise import alignment, joint_entropy, uniformity
 from cabench.method import Settings
-from cabench.nets.encoder import encoder
 from cabench.nets.head import projector
-from cabench.train import Draws, LightningMethod, Terms
+from cabench.params import weight
+from cabench.train import Draws, EncoderPair, Terms
 
 
-class SepCLR(LightningMethod):
+@dataclass(kw_only=True, eq=False)
+class SepCLR(EncoderPair):
     """Louiset, Duchesnay, Grigis, Gori, ICLR 2024, arXiv:2402.11928; the formulas are those of METHODS 2.1.
 
     Args:
-        common_dim: size of the common code.
-        salient_dim: size of the salient code.
         common_weight: weight of the common alignment and uniformity.
         salient_weight: weight of the salient alignment and uniformity.
         null_weight: weight of the information-less term, which pulls background salient codes to 0.
         joint_entropy_weight: weight of k-JEM; 0 leaves it out.
-        backbone: "small" or "resnet18".
-        epochs: budget.
-        batch_size: rows per step.
-        learning_rate: of Adam, with warm-up and cosine.
     """
 
     name = "sepclr"
@@ -67,37 +63,17 @@ class SepCLR(LightningMethod):
         },
     }
 
-    def __init__(
-        self,
-        *,
-        common_dim: int = 32,
-        salient_dim: int = 32,
-        common_weight: float = 1.0,
-        salient_weight: float = 1.0,
-        null_weight: float = 10.0,
-        joint_entropy_weight: float = 10.0,
-        backbone: str = "small",
-        epochs: int = 20,
-        batch_size: int = 256,
-        learning_rate: float = 4e-3,
-    ) -> None:
-        self.common_dim = common_dim
-        self.salient_dim = salient_dim
-        self.common_weight = common_weight
-        self.salient_weight = salient_weight
-        self.null_weight = null_weight
-        self.joint_entropy_weight = joint_entropy_weight
-        self.backbone = backbone
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
+    common_weight: float = weight(1.0)
+    salient_weight: float = weight(1.0)
+    null_weight: float = weight(10.0)
+    joint_entropy_weight: float = weight(10.0)
 
     def build(self, train: Split, view: Canvas) -> dict[str, nn.Module]:
         """Return two separate encoders with their projectors: nothing is shared."""
         return {
-            "common": encoder(self.backbone, view, self.common_dim),
+            "common": self.encoder("common", view),
             "common_head": projector(self.common_dim),
-            "salient": encoder(self.backbone, view, self.salient_dim),
+            "salient": self.encoder("salient", view),
             "salient_head": projector(self.salient_dim),
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -13,15 +14,17 @@ from cabench.losses.pairwise import alignment, uniformity
 from cabench.method import Settings
 from cabench.nets.encoder import encoder
 from cabench.nets.head import projector
+from cabench.params import choice, count, rate
 from cabench.train import Draws, LightningMethod, Terms
 
 
+@dataclass(kw_only=True, eq=False)
 class SimCLR(LightningMethod):
     """Alignment and uniformity on the sphere (Wang and Isola, ICML 2020) as in SepCLR's common term.
 
     Args:
         dim: size of the code, which stands for both spaces.
-        backbone: "small" or "resnet18".
+        backbone: of the encoder.
         epochs: budget.
         batch_size: rows per step.
         learning_rate: of Adam, with warm-up and cosine.
@@ -43,20 +46,11 @@ class SimCLR(LightningMethod):
         },
     }
 
-    def __init__(
-        self,
-        *,
-        dim: int = 32,
-        backbone: str = "small",
-        epochs: int = 20,
-        batch_size: int = 256,
-        learning_rate: float = 4e-3,
-    ) -> None:
-        self.dim = dim
-        self.backbone = backbone
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
+    dim: int = count(32)
+    backbone: str = choice("small", "resnet18")
+    epochs: int = count(20)
+    batch_size: int = count(256, least=4)
+    learning_rate: float = rate(4e-3)
 
     def build(self, train: Split, view: Canvas) -> dict[str, nn.Module]:
         """Return one encoder and its projector."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -14,21 +14,16 @@ from cabench.augment.views import Canvas, views
 from cabench.codes import SPACES, Batch, Factor, Split
 from cabench.errors import UserError
 from cabench.method import Settings
-from cabench.nets.encoder import encoder
-from cabench.train import Draws, LightningMethod, Terms
+from cabench.params import count, weight
+from cabench.train import Draws, EncoderPair, Terms
 
 
-class Supervised(LightningMethod):
+@dataclass(kw_only=True, eq=False)
+class Supervised(EncoderPair):
     """One encoder per space, trained on all factors at home there; NaN labels are left out (METHODS 2.13).
 
     Args:
-        common_dim: size of the common code.
-        salient_dim: size of the salient code.
         crop: smallest area share of a random crop, where the data set allows one at all (1 = no crop).
-        backbone: "small" or "resnet18".
-        epochs: budget.
-        batch_size: rows per step.
-        learning_rate: of Adam, with warm-up and cosine.
     """
 
     name = "supervised"
@@ -47,24 +42,8 @@ class Supervised(LightningMethod):
         },
     }
 
-    def __init__(
-        self,
-        *,
-        common_dim: int = 32,
-        salient_dim: int = 32,
-        crop: float = 1.0,
-        backbone: str = "small",
-        epochs: int = 20,
-        batch_size: int = 128,
-        learning_rate: float = 4e-3,
-    ) -> None:
-        self.common_dim = common_dim
-        self.salient_dim = salient_dim
-        self.crop = crop
-        self.backbone = backbone
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
+    crop: float = weight(1.0, most=1.0)
+    batch_size: int = count(128, least=4)
 
     def build(self, train: Split, view: Canvas) -> dict[str, nn.Module]:
         """Return an encoder per space and a linear head per factor.
@@ -76,10 +55,9 @@ class Supervised(LightningMethod):
             raise UserError("'supervised' needs a training split with labels and factors.")
         self.factors_: tuple[Factor, ...] = train.factors
         self.scales_ = {factor.name: _scale(train.labels[factor.name]) for factor in train.factors}
-        dims = {"common": self.common_dim, "salient": self.salient_dim}
-        networks: dict[str, nn.Module] = {space: encoder(self.backbone, view, dims[space]) for space in SPACES}
+        networks: dict[str, nn.Module] = {space: self.encoder(space, view) for space in SPACES}
         for factor in train.factors:
-            networks[f"head_{factor.name}"] = nn.Linear(dims[factor.home], len(factor.classes or (0,)))
+            networks[f"head_{factor.name}"] = nn.Linear(self.dim(factor.home), len(factor.classes or (0,)))
         return networks
 
     def training_loss(self, batch: Batch, draws: Draws) -> Terms:

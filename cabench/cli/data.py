@@ -111,7 +111,7 @@ def fetch(dataset: Dataset, root: Path, offline: bool) -> None:
     for file in dataset.files:
         fault = fetcher.fault(file, root)
         if not fault:
-            click.echo(f"{fetcher.locate(file, root)}: here")
+            click.echo(f"{file.locate(root)}: here")
         elif offline or not file.urls:
             lacking.append(file)
             reasons.append(f"{root / file.path} {fault}")

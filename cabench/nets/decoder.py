@@ -7,7 +7,11 @@ from torch import Tensor, nn
 from cabench.augment.views import Canvas
 from cabench.errors import UserError
 
-WIDTHS = {2: (64, 32, 16), 3: (48, 24, 12)}
+WIDTHS = {
+    ("small", 2): (64, 32, 16),
+    ("small", 3): (48, 24, 12),
+    ("resnet18", 2): (512, 256, 128),
+}
 
 
 class Decoder(nn.Module):
@@ -16,17 +20,22 @@ class Decoder(nn.Module):
     BatchNorm and ReLU stand between them, a sigmoid at the end. On two cores this is four times (volumes: ten
     times) cheaper than upsampling before 3x3 convolutions, which work at the full side with few channels.
 
+    Args:
+        backbone: of the encoders beside it, which sets the widths.
+        view: the images to draw.
+        dim: size of the code.
+
     Shape: (n, dim) -> (n, channels, size, size) or (n, channels, size, size, size), in [0, 1].
     """
 
-    def __init__(self, dim: int, view: Canvas) -> None:
+    def __init__(self, backbone: str, view: Canvas, dim: int) -> None:
         super().__init__()
-        if view.size % 8:
+        if view.size % 8 or view.size < 8:
             raise UserError(f"The decoder needs an image side that is a multiple of 8, not {view.size}.")
         conv, norm = (
             (nn.ConvTranspose2d, nn.BatchNorm2d) if view.axes == 2 else (nn.ConvTranspose3d, nn.BatchNorm3d)
         )
-        width, *widths = WIDTHS[view.axes]
+        width, *widths = WIDTHS[backbone, view.axes]
         side = view.size // 8
         layers: list[nn.Module] = [
             nn.Linear(dim, width * side**view.axes),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from cabench.augment.views import Canvas
-from cabench.errors import UserError, did_you_mean
+from cabench.errors import UserError
 
 WIDTHS = {2: (16, 32, 64, 64), 3: (12, 24, 48)}
 POOLED = 2  # side of the last feature map
+SMALLEST = 8  # side in pixels
 SMALL_STEM = 32  # images up to this side get a 3x3 stem without pooling
 
 
@@ -42,12 +43,12 @@ def encoder(backbone: str, view: Canvas, dim: int) -> nn.Module:
     """Return a fresh encoder to `dim` numbers: backbone "small" or "resnet18" (two dimensions only).
 
     Raises:
-        UserError: the backbone is unknown, or a ResNet is asked for volumes.
+        UserError: the images are too small, or a ResNet is asked for volumes.
     """
+    if view.size < SMALLEST:
+        raise UserError(f"Images of side {view.size} are too small for an encoder, which needs {SMALLEST} pixels.")
     if backbone == "small":
         return SmallEncoder(view.channels, view.axes, dim)
-    if backbone != "resnet18":
-        raise UserError(f"There is no backbone '{backbone}'.{did_you_mean(backbone, ('small', 'resnet18'))}")
     if view.axes == 3:
         raise UserError("The backbone 'resnet18' takes no volumes; use backbone=small.")
     from torchvision.models import resnet18

@@ -14,7 +14,7 @@ from cabench.datasets._raw.tables import FIRST_ROW, parse, read_csv, read_header
 if TYPE_CHECKING:
     import pandas as pd
 
-PICTURES = RawFile("celeba/img_align_celeba/", alternatives=("img_align_celeba/",))
+PICTURES = RawFile("celeba/img_align_celeba/", alternatives=("img_align_celeba/img_align_celeba/", "img_align_celeba/"))
 ATTRIBUTES = RawFile(
     "celeba/list_attr_celeba.txt",
     checksum="md5:75e246fa4810816ffd6ee81facbd244c",
@@ -61,7 +61,7 @@ def read_attributes(root: Path, obtain: str) -> pd.DataFrame:
 
 def knows_identities(root: Path) -> bool:
     """Return whether the table of identities lies below the data root."""
-    return any((root / place).exists() for place in (IDENTITIES.path, *IDENTITIES.alternatives))
+    return IDENTITIES.locate(root) is not None
 
 
 def read_identities(root: Path, pictures: pd.Series, obtain: str) -> np.ndarray:

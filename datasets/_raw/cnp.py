@@ -33,7 +33,15 @@ PARTICIPANTS = _table("participants.tsv")
 SCALES = {  # alternatives: the names of the first releases
     scale: _table(f"phenotype/{scale}.tsv", f"phenotype/phenotype_{scale}.tsv") for scale in ("sans", "saps")
 }
-MAPS = RawFile(f"{FOLDER}/derivatives/cat12/", alternatives=(f"{FOLDER}/derivatives/fmriprep/",))
+MAPS = RawFile(
+    f"{FOLDER}/derivatives/cat12/",
+    alternatives=(
+        f"{FOLDER}/derivatives/cat12*/",
+        f"{FOLDER}/sub-*/anat/mri/mwp1*.nii*",
+        f"{FOLDER}/sub-*/anat/*_GM.nii*",
+        f"{FOLDER}/derivatives/fmriprep/",
+    ),
+)
 COLUMNS = ("participant_id", "diagnosis", "age", "gender", "ScannerSerialNumber")
 # A total of the scale "sans" may be called so, in small or capital letters.
 TOTALS = ("{}", "{}_total", "{}total", "{}_score", "{}_sum", "{}_sumscore")

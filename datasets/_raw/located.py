@@ -20,10 +20,9 @@ def located(root: Path, file: RawFile, obtain: str) -> Path:
         DataMissing: nothing lies in any of its places.
 
     """
-    places = (file.path, *file.alternatives)
-    for place in places:
-        if (root / place).exists():
-            return root / place
+    here = file.locate(root)
+    if here is not None:
+        return here
     others = f" (nor is there {', '.join(file.alternatives)})" if file.alternatives else ""
     raise DataMissing(f"{root / file.path} is missing{others}. {obtain}")
 

@@ -17,7 +17,7 @@ import pytest
 import cabench as package
 from cabench.dataset import RawFile
 from cabench.errors import DataMissing, UserError
-from cabench.fetch import fault, fetch, locate, ways
+from cabench.fetch import fault, fetch, ways
 
 CONTENT = bytes(range(256)) * 4000
 SHA, MD5 = (f"{kind}:{hashlib.new(kind, CONTENT).hexdigest()}" for kind in ("sha256", "md5"))
@@ -248,9 +248,9 @@ def wait_for(condition, seconds=30):
 
 def test_an_alternative_serves_as_well_and_is_not_hashed(tmp_path):
     file = RawFile("raw.zip", (), SHA, ("raw/", "other/raw/"))
-    assert (locate(file, tmp_path), fault(file, tmp_path)) == (None, "is missing")
+    assert (file.locate(tmp_path), fault(file, tmp_path)) == (None, "is missing")
     (tmp_path / "other/raw").mkdir(parents=True)
-    assert locate(file, tmp_path) == tmp_path / "other/raw"
+    assert file.locate(tmp_path) == tmp_path / "other/raw"
     assert fault(file, tmp_path) == ""
     (tmp_path / "raw.zip").write_bytes(b"damaged")
     assert fault(file, tmp_path).startswith(f"is damaged (expected {SHA}, got sha256:")
