@@ -37,7 +37,7 @@ class CifarMnist(Dataset):
     name = "cifar_mnist"
     title = "Objects, with a handwritten digit over them in the target"
     modality = "natural images, 32x32, colour"
-    licence = "CIFAR-10 and MNIST are open; scikit-learn's digits are CC BY 4.0"
+    licence = "CIFAR-10 and MNIST are open; scikit-learn's digits are CC BY 4.0, its photographs CC BY 2.0"
     obtain = (
         "Run `cabench data fetch cifar_mnist`, or put cifar-10-python.tar.gz (or cifar-10-batches-py/) from "
         "cs.toronto.edu/~kriz/cifar.html and the four MNIST files (train-images-idx3-ubyte.gz, ...) into one "

@@ -38,14 +38,21 @@ class SchizophreniaMri(Dataset):
     Of the participants, CONTROL and SCHZ are kept. `_raw/cnp.py` says in which columns the totals of SANS and SAPS
     are looked for; the site is the scanner, by its serial number, and no factor where only one is known.
 
+    The synthetic volumes are one real brain, nilearn's template, deformed anew for each subject.
+
     `variant=standard` puts each subject in one part, every diagnosis of every site in its share. There is no
     `variant=official`.
     """
 
     name = "schizophrenia_mri"
     title = "Schizophrenia MRI: healthy / schizophrenia with SANS and SAPS"
-    modality = "3-D brain MRI, grey matter (synthetic: analytic phantoms), 32x32x32"
-    licence = "Real: see the page of ds000030. Synthetic: the project's own."
+    modality = "3-D brain MRI, grey matter (synthetic: a real template, deformed), 32x32x32"
+    licence = (
+        "Real: see the page of ds000030. Synthetic: made from the ICBM 152 nonlinear symmetric template of 2009 in "
+        "nilearn; copyright 1993-2004 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological "
+        "Institute, McGill University; may be used, changed and passed on for any purpose without fee, with this "
+        "notice. (nilearn itself states the template's licence as unknown.) Cite Fonov et al. 2011."
+    )
     obtain = (
         "Open substitute for the papers' unreleased pool: download ds000030 (UCLA CNP: 130 healthy, "
         "50 schizophrenia) from https://openneuro.org/datasets/ds000030 with its phenotype/ folder to "

@@ -14,7 +14,9 @@ from cabench.datasets._raw.tables import FIRST_ROW, parse, read_csv, read_header
 if TYPE_CHECKING:
     import pandas as pd
 
-PICTURES = RawFile("celeba/img_align_celeba/", alternatives=("img_align_celeba/img_align_celeba/", "img_align_celeba/"))
+PICTURES = RawFile(
+    "celeba/img_align_celeba/", alternatives=("img_align_celeba/img_align_celeba/", "img_align_celeba/")
+)
 ATTRIBUTES = RawFile(
     "celeba/list_attr_celeba.txt",
     checksum="md5:75e246fa4810816ffd6ee81facbd244c",

@@ -1,15 +1,16 @@
-"""Analytic 3-D brain phantoms with grey-matter contrast: cortex bright, white matter dim, fluid dark.
+"""A real brain, deformed: the MNI152 grey- and white-matter templates of nilearn, worn by synthetic subjects.
 
-Template coordinates, brain about [-0.85, 0.85]: x from left to right, y from back to front, z upwards; a
-volume is stored (z, y, x). Age and symptoms shape the template; a random affine map and a smooth random
-deformation come after, so that fixed voxels do not tell the symptoms.
+Template coordinates: the brain lies in about [-0.85, 0.85], x from left to right, y from back to front, z upwards;
+one unit is `MM` millimetres, and the origin lies at `ORIGIN` in MNI space. A volume is stored (z, y, x). Age, sex,
+symptoms and folds act in template space; a random affine map and a smooth random deformation come after, so that
+fixed voxels do not tell the symptoms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from functools import cache
 
 import numpy as np
 
@@ -18,10 +19,22 @@ from cabench.seeds import numpy_stream
 
 SIDE = 32
 VOXEL = 2 / SIDE
+MM, ORIGIN = 100.0, (0.0, -16.0, 6.0)
 AGES = (18.0, 70.0)  # years
 SANS, SAPS = (10.0, 100.0), (10.0, 80.0)  # total scores of a patient
 SITES = ("A", "B", "C")
 _CHUNK = 24
+_ATLAS_SIDE = 64  # of the sampled template
+_HULL = np.array([0.89, 1.05, 0.96], np.float32)  # half-axes of an ellipsoid around the brain; all else is black
+# How far the walls of the ventricles move at the oldest age and the highest score, and at most in a healthy youth,
+# in mm; what share of the surface's grey matter is lost.
+_WIDER = {"age": 3.0, "sans": 10.0, "own": 2.0}
+_THINNER = {"age": 0.80, "sans": 0.70, "saps": 0.90}
+_REACH = 22.0  # mm from the ventricles at which tissue gives way by exp(-1) of that
+_EDGE = 6.0  # mm over which a moved wall is blurred
+_CEREBELLUM, _CEREBELLUM_RADIUS = (22.0, -62.0, -34.0), 30.0  # mm in MNI space, on the right
+_CEREBELLUM_GROWTH = {"sex": 0.16, "own": 0.07}  # of its width, between the sexes and within each
+_BEND, _FOLDS, _THICKNESS = 0.06, 0.025, 0.15  # of the random fields: displacements, and the share of grey matter
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,7 @@ def render(subjects: Subjects, seed: int) -> np.ndarray:
         rows = slice(start, start + _CHUNK)
         rng = numpy_stream(seed, "nuisance", start)
         part = subjects[rows]
-        tissue = _anatomy(part, *_template_coordinates(part, rng), rng)
+        tissue = _anatomy(part, _template_coordinates(part, rng), rng)
         x[rows, 0] = _acquire(tissue, part, rng)
     return x
 
@@ -92,29 +105,28 @@ def _column(values: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarr
     return ((values - low) / (high - low)).astype(np.float32).reshape(-1, 1, 1, 1)
 
 
-def _ramp(distance: np.ndarray, width: float = 1.2 * VOXEL) -> np.ndarray:
-    """Return 0 outside, 1 inside and a linear edge of `width` where the distance passes 0."""
-    return np.asarray(np.clip(distance * np.float32(1 / width) + np.float32(0.5), 0, 1))
+def _smooth_field(rng: np.random.Generator, n: int, knots: int, channels: int) -> np.ndarray:
+    """Return a smooth random field, float32 (n, channels, 32, 32, 32): cubic B-splines on `knots` per axis.
+
+    The weights of the splines are uniform on [-1, 1].
+    """
+    field = rng.uniform(-1, 1, (_CHUNK, channels, knots, knots, knots)).astype(np.float32)[:n]
+    splines = _splines(knots)
+    for _ in range(3):
+        field = np.moveaxis(field @ splines, -1, 2)  # the axes of space take turns
+    return np.ascontiguousarray(field)
 
 
-def _blob(
-    x: np.ndarray,
-    y: np.ndarray,
-    z: np.ndarray,
-    at: Sequence[Any],
-    radii: Sequence[float],
-    size: np.ndarray | float = 1.0,
-) -> np.ndarray:
-    """Return a soft ellipsoid in [0, 1] with centre `at` and half-axes `radii`, both times `size`."""
-    square = np.square((x - at[0]) * np.float32(1 / radii[0]))
-    square += np.square((y - at[1]) * np.float32(1 / radii[1]))
-    square += np.square((z - at[2]) * np.float32(1 / radii[2]))
-    return _ramp((size - np.sqrt(square)) * np.float32(min(radii)))
+@cache
+def _splines(knots: int) -> np.ndarray:
+    """Return the cubic B-splines at the voxels, float32 (knots, 32)."""
+    away = np.abs(np.linspace(1, knots - 2, SIDE) - np.arange(knots)[:, None])
+    near = 2 / 3 - away**2 + away**3 / 2
+    far = np.maximum(2 - away, 0) ** 3 / 6
+    return np.where(away < 1, near, far).astype(np.float32)
 
 
-def _template_coordinates(
-    subjects: Subjects, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _template_coordinates(subjects: Subjects, rng: np.random.Generator) -> list[np.ndarray]:
     """Return template x, y, z, each (n, 32, 32, 32), at the voxels of each subject's scan."""
     n = len(subjects)
     male = _column(subjects.sex)
@@ -127,16 +139,13 @@ def _template_coordinates(
     rotation = _rotations(*turns)
     shift = [_uniform(rng, n, -0.12, 0.12) for _ in range(3)]
     centred = [scan[k] - shift[k] for k in range(3)]
+    bend = _BEND * _smooth_field(rng, n, 6, 3)
     out = []
     for k in range(3):
         row = rotation[:, k, :, None, None, None]
-        line = row[:, 0] * centred[0] + (row[:, 1] * centred[1] + row[:, 2] * centred[2])
-        for other in range(3):
-            if other != k:
-                wave = _uniform(rng, n, 2.0, 4.0) * scan[other] + _uniform(rng, n, 0, 6.28)
-                line += _uniform(rng, n, -0.04, 0.04) * np.sin(wave)
+        line = row[:, 0] * centred[0] + (row[:, 1] * centred[1] + row[:, 2] * centred[2]) + bend[:, k]
         out.append(line / (grow * stretch[k] * _uniform(rng, n, 0.95, 1.05)))
-    return out[0], out[1], out[2]
+    return out
 
 
 def _rotations(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -152,78 +161,136 @@ def _rotations(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     return np.asarray(about_x @ about_y @ about_z)
 
 
-def _folds(x: np.ndarray, y: np.ndarray, z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return an individual folding pattern in [-1, 1], (n, 32, 32, 32), five voxels from crest to crest."""
-    n = len(x)
-    phase = [_uniform(rng, n, 0, 6.28) for _ in range(4)]
-    wave = np.sin(15 * x + 7 * z + phase[0] + 1.5 * np.sin(6 * y + phase[1]))
-    wave *= np.sin(15 * y + 6 * z + phase[2])
-    return np.asarray(wave + np.float32(0.5) * np.sin(16 * z - 8 * y + phase[3]))
+@dataclass(frozen=True)
+class Atlas:
+    """What is sampled of the template, float32 (channels, z, y, x) over [-1, 1]^3.
 
+    Attributes:
+        tissue: shares of grey and of white matter, and the grey matter that can be lost: at the surface of the
+            whole brain, at that of the frontal lobes, and at that of the temporal lobes with the hippocampus.
+        ventricle: x, y, z from the nearest point of the lateral ventricles, in mm.
 
-def _cerebrum_depth(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return depth below the brain's surface and signed height over the Sylvian fissure, (n, 32, 32, 32).
-
-    `x` is the distance from the midplane. The depth falls to 0 at the outer surface, at the base, in the
-    fissure between the hemispheres and in the Sylvian fissures.
     """
-    squares = np.square(x * np.float32(1 / 0.70)) + np.square(y * np.float32(1 / 0.83))
-    squares += np.square((z - 0.02) * np.float32(1 / 0.72))
-    depth = np.float32(0.72) * (1 - np.sqrt(squares))
-    lobe = np.exp(-7 * np.square(y - 0.08)) * _ramp(x - 0.22, 0.25)
-    floor = -0.28 - 0.26 * lobe + 0.14 * np.clip((y - 0.3) * 3, 0, 1)
-    np.minimum(depth, z - floor, out=depth)
-    callosum = 0.24 - 0.85 * np.square(y)  # no fissure below this arch
-    np.minimum(depth, x - 0.015 + 1.5 * np.maximum(callosum - z, 0), out=depth)
-    over = z + 0.12 + 0.22 * (y - 0.15)
-    sylvian = np.abs(over) - 0.02 + 1.2 * np.maximum(0.42 - x, 0) + 0.9 * np.maximum(-0.35 - y, 0)
-    np.minimum(depth, sylvian, out=depth)
-    return depth, over
+
+    tissue: np.ndarray
+    ventricle: np.ndarray
 
 
-def _anatomy(
-    subjects: Subjects, x: np.ndarray, y: np.ndarray, z: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the shares of brain and, within it, of grey matter, each (n, 32, 32, 32) in [0, 1]."""
+@cache
+def atlas() -> Atlas:
+    """Return the ICBM 152 nonlinear symmetric average of 2009, which nilearn carries; about 3 s once."""
+    from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
+    from scipy import ndimage
+
+    size = 2  # mm
+    image = load_mni152_gm_template(resolution=size)
+    grey = image.get_fdata(dtype=np.float32).clip(0, 1)
+    white = load_mni152_wm_template(resolution=size).get_fdata(dtype=np.float32).clip(0, 1)
+    corner = image.affine[:3, 3]
+    lines = [corner[k] + size * np.arange(grey.shape[k], dtype=np.float32) for k in range(3)]
+    x, y, z = np.meshgrid(*lines, indexing="ij")
+    x, fluid = np.abs(x), np.clip(1 - grey - white, 0, 1)
+    ventricle = _ventricles(x, y, z, fluid)
+    nearest = ndimage.distance_transform_edt(~ventricle, return_distances=False, return_indices=True)
+    away = (np.indices(grey.shape) - nearest).astype(np.float32) * size
+
+    outside = ndimage.gaussian_filter(fluid * ~ndimage.binary_dilation(ventricle, iterations=2), 1.0)
+    surface = grey * np.clip(2.5 * outside, 0, 1)
+    frontal, temporal, hippocampus = _regions(x, y, z)
+    lost = np.maximum(surface * temporal, grey * hippocampus)
+
+    grid = (np.arange(_ATLAS_SIDE) + 0.5) * 2 / _ATLAS_SIDE - 1
+    places = np.meshgrid(*[(MM * grid + ORIGIN[k] - corner[k]) / size for k in range(3)], indexing="ij")
+
+    def sampled(volume: np.ndarray, mode: str) -> np.ndarray:
+        soft = ndimage.gaussian_filter(volume, 1.0)
+        fine = ndimage.map_coordinates(soft, places, np.float32, order=1, mode=mode)
+        return np.ascontiguousarray(fine.transpose(2, 1, 0))
+
+    tissue = [sampled(share, "constant") for share in (grey, white, surface, surface * frontal, lost)]
+    return Atlas(np.stack(tissue), np.stack([sampled(component, "nearest") for component in away]))
+
+
+def _ventricles(x: np.ndarray, y: np.ndarray, z: np.ndarray, fluid: np.ndarray) -> np.ndarray:
+    """Return where the lateral ventricles are: the largest space of fluid in a box in the middle.
+
+    `x` is the distance from the midplane, and all are in mm of MNI space.
+    """
+    from scipy import ndimage
+
+    box = (x < 26) & (y > -46) & (y < 36) & (z > -2) & (z < 28)
+    spaces, _ = ndimage.label(box & (fluid > 0.5))
+    return np.asarray(spaces == np.bincount(spaces[spaces > 0]).argmax())
+
+
+def _regions(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return soft masks of the frontal lobes, the temporal lobes and the hippocampi; arguments as before."""
+
+    def above(mm: np.ndarray, width: float) -> np.ndarray:
+        return np.asarray(1 / (1 + np.exp(-mm / np.float32(width))))
+
+    sylvian = -12 + 0.58 * (20 - y)  # the fissure rises to the back
+    temporal = above(sylvian - z, 4) * above(x - 20, 4) * above(y + 58, 5) * above(24 - y, 3)
+    temporal = temporal * (1 - above(-38 - y, 4) * above(-20 - z, 4))  # without the cerebellum
+    frontal = above(y - 8, 5) * (1 - temporal)
+    along = -22 + 1.4 * (-14 - z)  # and so does the hippocampus
+    hippocampus = np.exp(-np.square((x - 27) / 9) - np.square((y - along) / 12) - np.square((z + 14) / 12))
+    return frontal, temporal, np.clip(1.3 * hippocampus, 0, 1)
+
+
+def _sampled(volume: np.ndarray, at: Sequence[np.ndarray], where: np.ndarray) -> np.ndarray:
+    """Return (channels, n, 32, 32, 32): `volume` (channels, z, y, x) at `at` where asked, and 0 elsewhere."""
+    import torch
+    import torch.nn.functional as F
+
+    places = torch.from_numpy(np.stack([axis[where] for axis in at], -1))[None, None, None]
+    values = F.grid_sample(torch.from_numpy(volume)[None], places, padding_mode="border", align_corners=False)
+    out = np.zeros((len(volume), *where.shape), np.float32)
+    out[:, where] = values.numpy()[0, :, 0, 0]
+    return out
+
+
+def _anatomy(subjects: Subjects, at: list[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shares of grey and of white matter, each (n, 32, 32, 32) in [0, 1]."""
     n = len(subjects)
     old = _column(subjects.age, *AGES)
     negative, positive = _column(subjects.sans, 0, SANS[1]), _column(subjects.saps, 0, SAPS[1])
-    male = _column(subjects.sex)
-    ax = np.abs(x)
-    folds = _folds(x, y, z, rng)
-    depth, over = _cerebrum_depth(ax, y, z)
+    folds = _FOLDS * _smooth_field(rng, n, 16, 3)
+    at = [at[k] + folds[:, k] for k in range(3)]
+    growth = _CEREBELLUM_GROWTH["sex"] * (_column(subjects.sex) - 0.5)
+    growth = growth + _uniform(rng, n, -_CEREBELLUM_GROWTH["own"], _CEREBELLUM_GROWTH["own"])
+    at = _with_cerebellum(at, growth)
+    where = np.square(at[0] / _HULL[0]) + np.square(at[1] / _HULL[1]) + np.square(at[2] / _HULL[2]) < 1
+    wider = _WIDER["age"] * old + _WIDER["sans"] * negative + _uniform(rng, n, 0, _WIDER["own"])
+    at, solid = _with_ventricles(at, wider, where)
 
-    frontal = np.clip((y - 0.10) * 4, 0, 1) * np.clip(over * 8 + 1, 0, 1)
-    temporal = np.clip(0.5 - 10 * over, 0, 1) * np.clip((ax - 0.2) * 6, 0, 1)
-    ribbon = _uniform(rng, n, 0.18, 0.19) * (1 - 0.50 * old)
-    ribbon = ribbon * (1 - 0.55 * negative * frontal) * (1 - 0.75 * positive * temporal)
-    depth -= (0.03 + 0.09 * old) * np.maximum(folds, 0)
-    brain = _ramp(depth)
-    grey = _ramp(ribbon + 0.02 * folds - depth)
+    grey, white, surface, frontal, temporal = _sampled(atlas().tissue, at, where)
+    lost = _THINNER["age"] * old * surface + _THINNER["sans"] * negative * frontal
+    lost += _THINNER["saps"] * positive * temporal
+    thick = 1 + np.float32(_THICKNESS) * _smooth_field(rng, n, 8, 1)[:, 0]
+    grey = np.clip((grey - lost) * thick, 0, 1)
+    return grey * solid, np.minimum(white, 1 - grey) * solid
 
-    swell = 0.050 + 0.026 * old + 0.085 * negative + _uniform(rng, n, -0.012, 0.012)
-    bow = np.square(y + 0.05)
-    reach = np.sqrt(np.maximum(1 - bow * np.float32(1 / 0.20), 0))
-    across = ax - (0.05 + 0.6 * swell) - 0.5 * bow
-    horn = np.square(across) + np.square(0.62 * (z - 0.13 + 0.7 * bow))
-    ventricle = _ramp(swell * reach - np.sqrt(horn)) * (reach > 0)
 
-    push = 0.9 * swell
-    caudate = _blob(ax, y, z, (0.10 + push, 0.24, 0.06), (0.07, 0.16, 0.12))
-    putamen = _blob(ax, y, z, (0.22 + push, 0.08, -0.02), (0.07, 0.20, 0.13))
-    thalamus = _blob(ax, y, z, (0.12, -0.14, -0.03), (0.11, 0.14, 0.10))
-    nuclei = np.maximum(np.maximum(caudate, putamen), thalamus)
-    hippocampus = _blob(ax, y, z, (0.27, -0.14, -0.30), (0.10, 0.20, 0.09), 1.15 - 0.65 * positive)
-    grey = np.maximum(grey, np.maximum(0.8 * nuclei, hippocampus))
-    brain *= 1 - ventricle
+def _with_cerebellum(at: list[np.ndarray], growth: np.ndarray) -> list[np.ndarray]:
+    """Return template coordinates at which both halves of the cerebellum are larger by `growth` (n, 1, 1, 1)."""
+    centre = [(_CEREBELLUM[k] - ORIGIN[k]) / MM for k in range(3)]
+    off = [np.abs(at[0]) - centre[0], at[1] - centre[1], at[2] - centre[2]]
+    square = np.square(off[0]) + np.square(off[1]) + np.square(off[2])
+    growth = growth * np.exp(square * np.float32(-((MM / _CEREBELLUM_RADIUS) ** 2)))
+    return [at[0] - growth * off[0] * np.sign(at[0]), at[1] - growth * off[1], at[2] - growth * off[2]]
 
-    size = 1.02 + 0.10 * male + _uniform(rng, n, -0.05, 0.05)
-    lobule = _blob(ax, y, z, (0.20, -0.46, -0.53), (0.30, 0.30, 0.23), size)
-    stem = _blob(ax, y, z, (0.0, -0.14, -0.50), (0.12, 0.12, 0.34))
-    folia = 0.72 + 0.28 * np.sin(30 * (z + 0.4 * y))
-    grey = np.where(stem > brain, np.float32(0.15), grey)
-    grey = np.where(lobule > brain, folia * lobule, grey)
-    return np.maximum(np.maximum(brain, lobule), stem), grey
+
+def _with_ventricles(
+    at: list[np.ndarray], wider: np.ndarray, where: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return coordinates pressed outwards by ventricles wider by mm (n, 1, 1, 1), and what is not fluid in them."""
+    away = _sampled(atlas().ventricle, at, where)
+    distance = np.sqrt(np.square(away[0]) + np.square(away[1]) + np.square(away[2])) + np.float32(1e-3)
+    push = wider * np.exp(np.square(distance) * np.float32(-1 / _REACH**2))
+    moved = np.minimum(push / distance, 1) / np.float32(MM)
+    solid = np.clip((distance - push) * np.float32(1 / _EDGE) + np.float32(0.5), 0, 1)
+    return [at[k] - moved * away[k] for k in range(3)], solid
 
 
 def _blur(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -236,10 +303,10 @@ def _blur(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def _acquire(tissue: tuple[np.ndarray, np.ndarray], subjects: Subjects, rng: np.random.Generator) -> np.ndarray:
     """Return uint8 (n, 32, 32, 32): the site's white-matter level, bias field, smoothness and noise."""
-    brain, grey = tissue
+    grey, white_matter = tissue
     n, site = len(subjects), subjects.site
-    white = _column(np.array([0.28, 0.40, 0.52])[site]) + _uniform(rng, n, -0.03, 0.03)
-    image = brain * (white + (1 - white) * grey)
+    white = _column(np.array([0.16, 0.28, 0.40])[site]) + _uniform(rng, n, -0.03, 0.03)
+    image = grey + white * white_matter
     axis = np.linspace(-1, 1, SIDE, dtype=np.float32)[None]
     slope = [_column(np.array(values)[site]) for values in ((0.1, 0.0, -0.1), (-0.10, 0.14, -0.04))]
     slope = [value + _uniform(rng, n, -0.16, 0.16) for value in slope]

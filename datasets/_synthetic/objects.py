@@ -6,6 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from cabench.datasets._synthetic.photographs import draw_textures
+
 SIDE = 32
 CLASSES = ("ball", "ring", "house", "tree", "boat", "car", "cup", "mushroom", "star", "fish")
 CHUNK = 500
@@ -26,6 +28,7 @@ TYPICAL = np.array(
     ]
 )
 TYPICAL_SHARE = 0.46
+GROUND_STRENGTH = 0.08  # standard deviation of the ground's texture, at most
 
 
 def render_objects(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -39,7 +42,8 @@ def _chunk(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     u, v = _coordinates(n, rng)
     paint = np.stack([_PAINTERS[k](u[i], v[i]) for i, k in enumerate(kind)])  # (n, 2, side, side): body, detail
     ground_colour = TYPICAL_SHARE * TYPICAL[kind, 1] + (1 - TYPICAL_SHARE) * rng.uniform(0, 1, (n, 3))
-    ground = _texture(n, rng, 0.12) + ground_colour[:, :, None, None]
+    strength = GROUND_STRENGTH * rng.uniform(0.3, 1, (n, 1, 1, 1))
+    ground = strength * draw_textures(n, SIDE, rng) + ground_colour[:, :, None, None]
     body = TYPICAL_SHARE * TYPICAL[kind, 0] + (1 - TYPICAL_SHARE) * _away_from(ground_colour, rng)
     detail = rng.uniform(0, 1, (n, 3))
     shade = 1 + 0.35 * _texture(n, rng, 1.0)[:, :1]

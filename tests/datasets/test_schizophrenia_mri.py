@@ -1,7 +1,9 @@
-"""Promises of the schizophrenia_mri data set: of its phantoms, and of its recipe for the owners' files."""
+"""Promises of the schizophrenia_mri data set: of its deformed brains, and of its recipe for the owners' files."""
 
 import contextlib
 import json
+import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -127,6 +129,59 @@ def test_sex_changes_the_size_of_the_head():
 def test_sites_differ_in_smoothness():
     rough = [np.abs(np.diff(volumes(site=k)[:, 12:20, 10:22, 10:22], axis=3)).mean() for k in range(3)]
     assert rough[1] < rough[2] < rough[0]
+
+
+def test_saps_shrinks_the_hippocampus_and_spares_the_cerebellum():
+    change = volumes(saps=80.0) - volumes()
+    # In (z, y, x): around the hippocampi, and the lowest and rearmost part of the brain.
+    hippocampi, cerebellum = change[:, 12:15, 12:17, 9:23], change[:, 4:9, 4:10, 10:22]
+    assert (hippocampi.mean((1, 2, 3)) < -0.01).all()
+    assert np.abs(cerebellum).mean() < -0.1 * hippocampi.mean()
+
+
+def test_the_brain_is_that_of_the_template():
+    from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
+
+    for share, load in zip(
+        phantoms.atlas().tissue, (load_mni152_gm_template, load_mni152_wm_template), strict=False
+    ):
+        litres = load().get_fdata().sum() / 1e6
+        assert share.sum() * (2 / len(share) * phantoms.MM / 100) ** 3 == pytest.approx(litres, rel=0.01)
+
+
+def test_no_tissue_of_the_template_lies_outside_its_hull():
+    tissue = phantoms.atlas().tissue[:2].sum(0)
+    axis = (np.arange(len(tissue)) + 0.5) * 2 / len(tissue) - 1
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    outside = sum((along / half) ** 2 for along, half in zip((x, y, z), phantoms._HULL, strict=True)) >= 1
+    assert tissue[outside].max() < 0.1 < tissue.max()
+
+
+def test_only_the_lateral_ventricles_are_widened():
+    """The template is symmetric, they lie in the middle and hold 10 to 30 ml."""
+    distance = np.sqrt(np.square(phantoms.atlas().ventricle).sum(0))
+    inside = distance < 1
+    assert 10 < inside.sum() * (2 / len(inside) * phantoms.MM / 10) ** 3 < 30
+    assert np.abs(distance - distance[:, :, ::-1])[distance < 20].mean() < 1
+    z, y, x = (((index.min() + 0.5), (index.max() + 0.5)) for index in np.nonzero(inside))
+    for (low, high), (lowest, highest), origin in zip(
+        (x, y, z), ((-30, 30), (-50, 40), (-10, 32)), phantoms.ORIGIN, strict=True
+    ):
+        mm = [(edge * 2 / len(inside) - 1) * phantoms.MM + origin for edge in (low, high)]
+        assert lowest < mm[0] < mm[1] < highest
+
+
+def test_two_subjects_of_one_kind_have_brains_of_their_own():
+    x = volumes().reshape(N, -1)
+    assert np.corrcoef(x)[np.triu_indices(N, 1)].max() < 0.98
+
+
+def test_listing_does_not_import_the_template():
+    code = (
+        "import sys; import cabench.datasets.schizophrenia_mri; from cabench.cli.main import cli; "
+        "cli(['list', 'datasets'], standalone_mode=False); sys.exit('nilearn' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
 def test_splits_load_and_a_real_source_without_files_is_refused(tmp_path: Path):

@@ -1,0 +1,132 @@
+"""The search of the quick tier's settings: on validation only, the same number of trials for every method.
+
+    python docs/tuning/tune.py [METHOD ...]
+
+Each trial trains with one set of parameters on two data sets, seed 0, probes the validation part, and appends a row
+to `quick.csv`; a trial that stands there is not run again. What a trial changes stands in `TRIALS`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cabench import load_dataset, load_method
+from cabench.codes import Splits
+from cabench.execute import measure
+from cabench.metrics.evaluate import Ceilings, home_scores
+
+FILE = Path(__file__).with_name("quick.csv")
+COLUMNS = ("method", "dataset", "params", "info", "leak", "CAscore", "cpu_s", "trend")
+DATASETS = ("cifar_mnist", "odir_subtypes")
+TRIALS: dict[str, list[dict[str, Any]]] = {
+    "sepclr": [{}, {"mi_weight": 10.0}, {"mi_weight": 30.0}, {"learning_rate": 2e-3}, {"learning_rate": 8e-3}],
+    "cvae": [
+        {},
+        {"common_beta": 0.5, "salient_beta": 0.5},
+        {"common_beta": 0.2, "salient_beta": 0.2},
+        {"learning_rate": 8e-3},
+        {"salient_beta": 0.3},
+    ],
+    "convae": [
+        {},
+        {"common_beta": 0.5, "salient_beta": 0.5},
+        {"tc_weight": 10.0},
+        {"tc_weight": 10.0, "common_beta": 0.5, "salient_beta": 0.5},
+        {"learning_rate": 8e-3, "common_beta": 0.5, "salient_beta": 0.5},
+    ],
+    "sepvae": [
+        {},
+        {"common_beta": 0.5, "salient_beta": 0.5},
+        {"common_beta": 0.5, "salient_beta": 0.5, "tc_weight": 10.0},
+        {"common_beta": 0.5, "salient_beta": 0.5, "prior_variance": 0.05},
+        {"learning_rate": 8e-3, "common_beta": 0.5, "salient_beta": 0.5},
+    ],
+    "mmcvae": [
+        {},
+        {"common_beta": 0.5, "salient_beta": 0.5},
+        {"common_mmd_weight": 20.0, "salient_mmd_weight": 2.0},
+        {"common_mmd_weight": 78.0, "salient_mmd_weight": 7.8},
+        {"learning_rate": 8e-3, "common_beta": 0.5, "salient_beta": 0.5},
+    ],
+    "srb_vae": [
+        {},
+        {"adversarial_weight": 0.1},
+        {"adversarial_weight": 10.0},
+        {"latent_weight": 0.1},
+        {"learning_rate": 1e-3},
+    ],
+    "double_infogan": [
+        {},
+        {"learning_rate": 3e-4},
+        {"learning_rate": 3e-3},
+        {"reconstruction_weight": 10.0},
+        {"batch_size": 64},
+    ],
+}
+
+
+@cache
+def validated(dataset: str) -> Splits:
+    """Return a data set whose test part is its validation part."""
+    splits = load_dataset(dataset)
+    return replace(splits, test=splits.validation)
+
+
+@cache
+def ceilings(dataset: str) -> Ceilings:
+    """Return the supervised scores on validation."""
+    splits = validated(dataset)
+    return home_scores(measure(load_method("supervised", dataset=dataset).fit(splits.train), splits))
+
+
+def trial(method: str, dataset: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Fit once and return a row."""
+    import torch
+
+    torch.set_num_threads(1)
+    splits, scale = validated(dataset), ceilings(dataset)
+    made = load_method(method, dataset=dataset, **params)
+    seen = (lambda split: split) if made.supervision == "attributes" else (lambda split: split.blind())
+    begun = time.process_time()
+    made.fit(seen(splits.train), seen(splits.validation))
+    seconds = time.process_time() - begun
+    summary = {row["name"]: round(row["value"], 3) for row in measure(made, splits, scale) if row["factor"] is None}
+    names = {name: summary[name] for name in ("info", "leak", "CAscore")}
+    text = json.dumps(params, sort_keys=True)
+    return {"method": method, "dataset": dataset, "params": text, "cpu_s": round(seconds, 1)} | names | {
+        "trend": getattr(made, "trend_", None)
+    }  # fmt: skip
+
+
+def main(names: list[str]) -> None:
+    """Run the trials of the methods named, or of all, that are not in the file yet."""
+    if not FILE.exists():
+        FILE.write_text(",".join(COLUMNS) + "\n")
+    with FILE.open() as file:
+        done = {(row["method"], row["dataset"], row["params"]) for row in csv.DictReader(file)}
+    # Data set by data set, so that each worker renders few.
+    todo = [
+        (method, dataset, params)
+        for dataset in DATASETS
+        for method in names or TRIALS
+        for params in TRIALS[method]
+        if (method, dataset, json.dumps(params, sort_keys=True)) not in done
+    ]
+    with ProcessPoolExecutor(2) as pool:
+        for future in [pool.submit(trial, *item) for item in todo]:
+            row = future.result()
+            with FILE.open("a", newline="") as file:
+                csv.DictWriter(file, COLUMNS).writerow(row)
+            print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
