@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from cabench.api import evaluate as evaluate
     from cabench.api import load_dataset as load_dataset
     from cabench.api import load_method as load_method
+    from cabench.api import load_run as load_run
     from cabench.api import run as run
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "load_dataset", "load_method", "run"]
+__all__ = ["__version__", "evaluate", "load_dataset", "load_method", "load_run", "run"]
 
 # In a checkout, methods/ and datasets/ lie beside this package and are part of it.
 _root = Path(__file__).resolve().parent.parent

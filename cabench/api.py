@@ -1,4 +1,4 @@
-"""The Python interface: load_dataset, load_method, evaluate, run."""
+"""The Python interface: load_dataset, load_method, load_run, evaluate, run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from cabench.dataset import SOURCES, TIERS
 from cabench.errors import UserError, did_you_mean
 from cabench.execute import execute, measure
 from cabench.metrics.evaluate import Ceilings
+from cabench.model_file import MODEL_FILE, read_model
 from cabench.plan import make_plan, tier_settings
 from cabench.report.frame import frame
 from cabench.spec import resolve
-from cabench.store import Store
+from cabench.store import Record, Store
+
+SHOWN = 10  # runs that a message names
 
 
 def load_dataset(
@@ -62,6 +65,50 @@ def load_method(name: str, tier: str = "quick", dataset: str = "", **params: Any
         raise UserError(f"There is no tier '{tier}'.{did_you_mean(tier, TIERS)}")
     cls = registry.get("method", name).load()
     return cls(**resolve(cls, [*tier_settings(cls, tier, dataset), params], name))
+
+
+def load_run(run_id: str, results: str | Path = "results", plugins: Iterable[str | Path] = ()) -> Any:
+    """Return the fitted method of a finished run, on the CPU.
+
+    Args:
+        run_id: the run's id, or a beginning that no other run shares.
+        results: the results folder.
+        plugins: files of methods that are not installed.
+
+    Raises:
+        UserError: the run is unknown or not done, or its model is missing or damaged.
+
+    """
+    record = find_run(run_id, results)
+    spec, folder = record["spec"], Store(Path(results)).folder(record["run_id"])
+    cls = registry.get("method", spec["method"], [Path(p) for p in plugins]).load()
+    method = cls(**resolve(cls, [spec["params"]], spec["method"]))
+    if record["training"].get("unsaved"):
+        raise UserError(f"The run {record['run_id']} kept no model: {record['training']['unsaved']}.")
+    return read_model(folder / MODEL_FILE, method)
+
+
+def find_run(run_id: str, results: str | Path = "results") -> Record:
+    """Return the record of a finished run by its id, or by a beginning of it that no other run shares.
+
+    Raises:
+        UserError: there is none, there are several, or the run is not done.
+
+    """
+    known = {record["run_id"]: record for record in Store(Path(results)).records()}
+    if not known:
+        raise UserError(f"There are no runs in {results}; run `cabench run` first or name another --results.")
+    found = [run_id] if run_id in known else [name for name in known if name.startswith(run_id)]
+    if not found:
+        cells = {name.rsplit("-", 2)[0] for name in known}  # without seed and hash
+        raise UserError(f"There is no run '{run_id}' in {results}.{did_you_mean(run_id, cells)}")
+    if len(found) > 1:
+        some = ", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
+        raise UserError(f"'{run_id}' is the beginning of {len(found)} runs, give more of one: {some}")
+    record = known[found[0]]
+    if record["status"] != "done":
+        raise UserError(f"The run {found[0]} is not done but {record['status']} ({record['error']}).")
+    return record
 
 
 def evaluate(method: Any, splits: Splits, ceilings: Ceilings | None = None) -> pd.DataFrame:

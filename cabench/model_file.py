@@ -13,7 +13,7 @@ from cabench.method import Method, State
 from cabench.store import write_bytes
 
 MODEL_FILE = "model.safetensors"  # in a run's folder
-FACTS = "cabench"
+FACTS, NAME = "cabench", "method"
 
 
 def write_model(path: Path, method: Method) -> None:
@@ -26,27 +26,32 @@ def write_model(path: Path, method: Method) -> None:
     from safetensors.numpy import save
 
     state = method.state()
-    arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in state.arrays.items()}
     try:
         facts = json.dumps(state.facts)
     except TypeError as error:
         raise TypeError(f"'{method.name}' must keep arrays and JSON in its state ({error})") from error
-    write_bytes(path, save(arrays, {FACTS: facts}))
+    write_bytes(path, save(arrays, {FACTS: facts, NAME: method.name}))
 
 
 def read_model(path: Path, method: Any) -> Any:
     """Give an unfitted method, made with the same parameters, what another one learned; returns it.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the file is missing, damaged, or another method's.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="np") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            facts = json.loads(file.metadata()[FACTS])
+            about = file.metadata()
+        facts, owner = json.loads(about[FACTS]), about[NAME]
+        if owner != method.name:
+            raise ValueError(f"it is one of '{owner}'")
         restored = method.restore(State(arrays, facts))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path} holds no model of '{method.name}' ({error}); run its cell again.") from error
+        raise UserError(
+            f"{path} holds no model of '{method.name}' ({error}); remove {path.parent} and run its cell again."
+        ) from error
     return restored

@@ -15,7 +15,7 @@ from cabench.errors import UserError, did_you_mean
 
 def count(default: int, least: int = 1) -> Any:
     """Declare a whole number of at least `least`: a size, a number of epochs."""
-    return dataclasses.field(default=default, metadata={"least": least})
+    return dataclasses.field(default=default, metadata={"least": least, "whole": True})
 
 
 def weight(default: float, most: float = math.inf) -> Any:
@@ -54,6 +54,8 @@ def check(cls: type, params: Mapping[str, Any], owner: str) -> None:
                 raise UserError(f"{what} cannot be '{value}'.{did_you_mean(str(value), may['choices'])}")
         elif isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise UserError(f"{what} must be a finite number, not {value}.")
+        elif "whole" in may and not isinstance(value, int):
+            raise UserError(f"{what} must be a whole number, not {value}.")
         elif "above" in may and not value > may["above"]:
             raise UserError(f"{what} must be above {may['above']:g}, not {value}.")
         elif "least" in may and value < may["least"]:

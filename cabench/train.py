@@ -70,6 +70,8 @@ class LightningMethod(Method):
 
     Attributes:
         needs_both_groups: whether background and target must both be there to train.
+        needs_full_batch: whether a split that is smaller than a batch is refused; a mean over images is the same
+            loss in a smaller batch, a comparison within the batch is not.
         optimizer_reset_epochs: Adam forgets its moments after so many epochs; 0 = never.
         networks_: the trained networks, after `fit`.
         history_: one dict per epoch: the mean of every loss term, raw and weighted.
@@ -77,6 +79,7 @@ class LightningMethod(Method):
     """
 
     needs_both_groups: ClassVar[bool] = True
+    needs_full_batch: ClassVar[bool] = True
     optimizer_reset_epochs: int = 0
 
     epochs: int
@@ -119,7 +122,7 @@ class LightningMethod(Method):
         """
         if self.needs_both_groups and min(np.sum(train.y == 0), np.sum(train.y == 1)) < 2:
             raise UserError(f"'{self.name}' needs at least two background and two target images to train.")
-        if self.epochs and len(train) < self.batch_size:
+        if self.needs_full_batch and self.epochs and len(train) < self.batch_size:
             raise UserError(
                 f"'{self.name}' trains on batches of {self.batch_size} images and the training split holds "
                 f"{len(train)}; set batch_size to at most that."
@@ -422,9 +425,7 @@ class _Module(pl.LightningModule):
         self._sums[name] = (total + value, times + 1)
 
     def _means(self, part: str) -> dict[str, float]:
-        means = {
-            name: float(total) / times for name, (total, times) in self._sums.items() if name.startswith(part)
-        }
+        means = {name: float(total) / times for name, (total, times) in self._sums.items() if name.startswith(part)}
         self._sums = {}
         return means
 

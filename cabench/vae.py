@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from cabench.augment.views import Canvas, canvas, whole
 from cabench.codes import Batch, Codes, Split
+from cabench.errors import UserError
+from cabench.losses.density_ratio import dependence_loss
 from cabench.nets.decoder import Decoder
 from cabench.params import choice, weight
-from cabench.train import EMBED_ROWS, Draws, EncoderPair, Terms
+from cabench.train import EMBED_ROWS, Draws, EncoderPair, Player, Terms
 
 LOGVAR_RANGE = 15.0
 
@@ -25,6 +27,12 @@ class Gaussian:
 
     mean: Tensor
     logvar: Tensor
+
+    @classmethod
+    def of(cls, output: Tensor) -> Gaussian:
+        """Return the Gaussians of a network's output (n, 2 d): means, then log-variances, which are clamped."""
+        mean, logvar = output.float().chunk(2, dim=1)
+        return cls(mean, logvar.clamp(-LOGVAR_RANGE, LOGVAR_RANGE))
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """Return mean + sigma * noise (n, d): gradients reach both."""
@@ -69,9 +77,29 @@ class Generative(EncoderPair):
 
     track: str = choice("matched", "native")
 
+    def native_side(self, stored: int) -> int:
+        """Return the image side of the method's own networks for images stored with a side of `stored`."""
+        return stored
+
     @abstractmethod
+    def native_networks(self, view: Canvas) -> dict[str, nn.Module]:
+        """Return the method's own networks, among them the "decoder" of both codes to images in [0, 1].
+
+        Those of a `ContrastiveVAE` are "common" and "salient", to mean and logvar, and "decoder".
+        """
+
+    def seen(self, train: Split) -> Canvas:
+        """Return the data set's own view, or the native networks' side."""
+        view = canvas(train)
+        if self.track == "matched":
+            return view
+        size = self.native_side(min(train.x.shape[2:]))
+        return replace(view, size=size, augmentation=replace(view.augmentation, size=size))
+
     def generate(self, c: Tensor, s: Tensor) -> Tensor:
         """Return images (n, channels, side, ...) in [0, 1] of common (n, d_c) and salient codes (n, d_s)."""
+        out: Tensor = self.networks_["decoder"](torch.cat([c, s], 1))
+        return out
 
     def null_code(self, n: int) -> Tensor:
         """Return the salient codes (n, d_s) of images with nothing salient: zeros."""
@@ -84,7 +112,10 @@ class Generative(EncoderPair):
         device = next(self.networks_.parameters()).device
         pieces = []
         for start in range(0, len(codes.common), EMBED_ROWS):
-            c, s = (torch.from_numpy(code[start : start + EMBED_ROWS]).to(device) for code in (codes.common, codes.salient))
+            c, s = (
+                torch.from_numpy(code[start : start + EMBED_ROWS]).to(device)
+                for code in (codes.common, codes.salient)
+            )
             pieces.append(self.generate(c, s).float().cpu().numpy())
         return np.concatenate(pieces)
 
@@ -98,7 +129,15 @@ class Generative(EncoderPair):
 
         Returns:
             Two arrays of decoded images as `decode` gives them.
+
+        Raises:
+            UserError: there are more images of one group than of the other.
         """
+        if len(background) != len(target):
+            raise UserError(
+                f"A swap pairs images: give as many target images ({len(target)}) as background images "
+                f"({len(background)})."
+            )
         b, t = self.embed(background), self.embed(target)
         null = self.null_code(len(target)).cpu().numpy()
         return self.decode(Codes(b.common, t.salient)), self.decode(Codes(t.common, null))
@@ -123,22 +162,6 @@ class ContrastiveVAE(Generative):
     null_term: str = choice("none", "w2")
     null_weight: float = weight(1.0)
 
-    def native_side(self, stored: int) -> int:
-        """Return the image side of the method's own networks for images stored with a side of `stored`."""
-        return stored
-
-    @abstractmethod
-    def native_networks(self, view: Canvas) -> dict[str, nn.Module]:
-        """Return the method's own "common" and "salient" encoders, to mean and logvar, and its "decoder"."""
-
-    def seen(self, train: Split) -> Canvas:
-        """Return the data set's own view, or the native networks' side."""
-        view = canvas(train)
-        if self.track == "matched":
-            return view
-        size = self.native_side(min(train.x.shape[2:]))
-        return replace(view, size=size, augmentation=replace(view.augmentation, size=size))
-
     def build(self, train: Split, view: Canvas) -> dict[str, nn.Module]:
         """Return two encoders, each to a mean and a log-variance, and a decoder of both codes.
 
@@ -156,16 +179,22 @@ class ContrastiveVAE(Generative):
     def latents(self, batch: Batch, draws: Draws) -> Latents:
         """Return posteriors and samples of a batch."""
         x = whole(batch.x, self.canvas_.size)
-        common, salient = self.posterior("common", x), self.posterior("salient", x)
-        return Latents(
-            x, batch.y.to(x.dtype), common, salient, common.sample(draws.noise), salient.sample(draws.noise)
-        )
+        target = batch.y.to(x.dtype)
+        common, salient = self.posteriors(x, target)
+        return Latents(x, target, common, salient, common.sample(draws.noise), salient.sample(draws.noise))
+
+    def posteriors(self, x: Tensor, target: Tensor) -> tuple[Gaussian, Gaussian]:
+        """Return the common and the salient posterior of a batch, as training samples from them."""
+        return self.posterior("common", x), self.posterior("salient", x)
+
+    def reconstruct(self, z: Latents) -> Tensor:
+        """Return a batch decoded from its samples, with s exactly 0 for background rows."""
+        return self.generate(z.c, z.s * z.target[:, None])
 
     def evidence(self, z: Latents) -> Terms:
         """Return the squared error, the KL terms and the null term, if there is one."""
-        decoded = self.generate(z.c, z.s * z.target[:, None])
         terms: Terms = {
-            "reconstruction": ((decoded - z.x).square().flatten(1).sum(1).mean(), 1.0),
+            "reconstruction": ((self.reconstruct(z) - z.x).square().flatten(1).sum(1).mean(), 1.0),
             "kl_common": (z.common.kl().mean(), self.common_beta),
             "kl_salient": ((z.salient.kl() * z.target).mean(), self.salient_beta),
         }
@@ -173,19 +202,38 @@ class ContrastiveVAE(Generative):
             terms["null"] = ((z.salient.w2_to_zero() * (1 - z.target)).mean(), self.null_weight)
         return terms
 
-    def generate(self, c: Tensor, s: Tensor) -> Tensor:
-        """Return decoded images."""
-        out: Tensor = self.networks_["decoder"](torch.cat([c, s], 1))
-        return out
-
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the posterior means; the salient one is not zeroed for background."""
         return self.posterior("common", x).mean, self.posterior("salient", x).mean
 
     def posterior(self, space: str, x: Tensor) -> Gaussian:
         """Return the posterior of the code of one space."""
-        mean, logvar = self.networks_[space](x).float().chunk(2, dim=1)
-        return Gaussian(mean, logvar.clamp(-LOGVAR_RANGE, LOGVAR_RANGE))
+        return Gaussian.of(self.networks_[space](x))
+
+
+def with_discriminator(method: ContrastiveVAE, learning_rate: float, target_only: bool) -> list[Player]:
+    """Return the players of a total correlation: first the network "discriminator", then the model.
+
+    The discriminator learns to tell the samples of one image from those of two; they are detached (P11).
+
+    Args:
+        method: its networks, built.
+        learning_rate: of the discriminator.
+        target_only: whether the discriminator sees target rows alone.
+    """
+
+    def loss(batch: Batch, draws: Draws) -> Terms:
+        with torch.no_grad():
+            z = method.latents(batch, draws)
+        rows = z.target > 0 if target_only else torch.ones_like(z.target, dtype=torch.bool)
+        entropy = dependence_loss(method.networks_["discriminator"], z.c[rows], z.s[rows], draws.noise)
+        return {"cross_entropy": (entropy, 1.0)}
+
+    model = tuple(name for name in method.networks_ if name != "discriminator")
+    return [
+        Player("discriminator", ("discriminator",), loss, learning_rate),
+        Player("model", model, method.training_loss, method.learning_rate),
+    ]
 
 
 def gaussian_kl(mean: Tensor, variance: float, prior_variance: float) -> Tensor:

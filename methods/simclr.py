@@ -5,30 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from cabench.augment.views import Canvas, views
-from cabench.codes import Batch, Split
-from cabench.losses.pairwise import alignment, uniformity
+from cabench.codes import Batch
 from cabench.method import Settings
-from cabench.nets.encoder import encoder
-from cabench.nets.head import projector
-from cabench.params import choice, count, rate
-from cabench.train import Draws, LightningMethod, Terms
+from cabench.methods._contrastive import TwoViews
+from cabench.train import Draws, Terms
 
 
 @dataclass(kw_only=True, eq=False)
-class SimCLR(LightningMethod):
-    """Alignment and uniformity on the sphere (Wang and Isola, ICML 2020) as in SepCLR's common term.
-
-    Args:
-        dim: size of the code, which stands for both spaces.
-        backbone: of the encoder.
-        epochs: budget.
-        batch_size: rows per step.
-        learning_rate: of Adam, with warm-up and cosine.
-    """
+class SimCLR(TwoViews):
+    """Alignment and uniformity on the sphere (Wang and Isola, ICML 2020) as in SepCLR's common term."""
 
     name = "simclr"
     title = "SimCLR, one code for both spaces"
@@ -46,26 +33,9 @@ class SimCLR(LightningMethod):
         },
     }
 
-    dim: int = count(32)
-    backbone: str = choice("small", "resnet18")
-    epochs: int = count(20)
-    batch_size: int = count(256, least=4)
-    learning_rate: float = rate(4e-3)
-
-    def build(self, train: Split, view: Canvas) -> dict[str, nn.Module]:
-        """Return one encoder and its projector."""
-        return {"encoder": encoder(self.backbone, view, self.dim), "head": projector(self.dim)}
-
     def training_loss(self, batch: Batch, draws: Draws) -> Terms:
         """Return alignment and uniformity of two views."""
-        heads = [
-            F.normalize(self.networks_["head"](self.networks_["encoder"](view)), eps=1e-12)
-            for view in (views(batch.x, self.canvas_.augmentation, draws.augmentation) for _ in range(2))
-        ]
-        return {
-            "alignment": (alignment(heads[0], heads[1]), 1.0),
-            "uniformity": (uniformity(heads[0]) + uniformity(heads[1]), 1.0),
-        }
+        return self.contrast(self.two_views(batch.x, draws))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the representation twice."""

@@ -32,7 +32,7 @@ class Supervised(EncoderPair):
     kind = "reference"
     supervision = "attributes"
     role = "ceiling"
-    needs_both_groups = False
+    needs_full_batch = False
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 100}},
         "quick": {"*": {"epochs": 40}, "cifar_mnist": {"crop": 0.5}},
@@ -49,10 +49,12 @@ class Supervised(EncoderPair):
         """Return an encoder per space and a linear head per factor.
 
         Raises:
-            UserError: the split carries no factors.
+            UserError: the split carries no factors, or a factor with fewer than two classes.
         """
         if not train.factors:
             raise UserError("'supervised' needs a training split with labels and factors.")
+        for factor in train.factors:
+            _require_two_classes(factor, train.labels[factor.name])
         self.factors_: tuple[Factor, ...] = train.factors
         self.scales_ = {factor.name: _scale(train.labels[factor.name]) for factor in train.factors}
         networks: dict[str, nn.Module] = {space: self.encoder(space, view) for space in SPACES}
@@ -86,6 +88,16 @@ class Supervised(EncoderPair):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the layers before the heads."""
         return F.relu(self.networks_["common"](x)), F.relu(self.networks_["salient"](x))
+
+
+def _require_two_classes(factor: Factor, column: np.ndarray) -> None:
+    classes = np.unique(column[~np.isnan(column)])
+    if factor.classes and len(classes) < 2:
+        known = " and ".join(f"'{factor.classes[int(k)]}'" for k in classes) or "nothing"
+        raise UserError(
+            f"'supervised' needs two classes of the factor '{factor.name}', and the training split holds {known}; "
+            "leave the factor out or take more images."
+        )
 
 
 def _scale(column: np.ndarray) -> tuple[float, float]:

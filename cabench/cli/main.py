@@ -15,6 +15,7 @@ COMMANDS = {
     "list": "List methods, datasets or metrics.",
     "describe": "Describe one method or data set.",
     "report": "Render the leaderboard from the records.",
+    "show-swaps": "Draw reconstructions and swaps of a generative run.",
     "data": "Fetch, prepare, check and look at data sets.",
     "calibrate": "Measure floor and ceiling of every factor of the synthetic sets.",
 }
@@ -31,7 +32,7 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in COMMANDS:
             raise UserError(f"There is no command '{cmd_name}'.{did_you_mean(cmd_name, COMMANDS)}")
-        command: Any = importlib.import_module(f"cabench.cli.{cmd_name}").command
+        command: Any = importlib.import_module(f"cabench.cli.{cmd_name.replace('-', '_')}").command
         return command  # type: ignore[no-any-return]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -23,7 +23,9 @@ GUESS = {"smoke": 4, "quick": 60, "converged": 200, "paper": 4 * 3600}
 )
 @click.option("--datasets", default="all", show_default=True, help="Names, or all.")
 @click.option("--seeds", default="0", show_default=True, help="Training seeds: 0,1,2 or 0:5.")
-@click.option("--tier", default="quick", show_default=True, help="smoke, quick, converged or paper: data size and budget.")
+@click.option(
+    "--tier", default="quick", show_default=True, help="smoke, quick, converged or paper: data size and budget."
+)
 @click.option("--source", default="synthetic", show_default=True, help="synthetic or real.")
 @click.option("--data-root", type=click.Path(path_type=Path), help="The folder of the raw files (--source real).")
 @click.option(
