@@ -51,7 +51,8 @@ class DANN(TwoViews):
 
     def build(self, train: Split, view: Canvas) -> dict[str, nn.Module]:
         """Return encoder, projector and adversary."""
-        return super().build(train, view) | {"adversary": code_discriminator(self.dim)}
+        networks: dict[str, nn.Module] = super().build(train, view)
+        return networks | {"adversary": code_discriminator(self.dim)}
 
     def players(self) -> list[Player]:
         """Return the adversary and the model."""
@@ -64,7 +65,8 @@ class DANN(TwoViews):
         """Return alignment and uniformity of two views, and the adversary's cross-entropy on both, to be raised."""
         codes = self.two_views(batch.x, draws)
         misled = (self.cross_entropy(codes[0], batch.y) + self.cross_entropy(codes[1], batch.y)) / 2
-        return self.contrast(codes) | {"adversary": (misled, -self.adversary_weight)}
+        terms: Terms = self.contrast(codes)
+        return terms | {"adversary": (misled, -self.adversary_weight)}
 
     def adversary_loss(self, batch: Batch, draws: Draws) -> Terms:
         """Return the cross-entropy of y from the code of one view."""

@@ -35,7 +35,8 @@ class SimCLR(TwoViews):
 
     def training_loss(self, batch: Batch, draws: Draws) -> Terms:
         """Return alignment and uniformity of two views."""
-        return self.contrast(self.two_views(batch.x, draws))
+        terms: Terms = self.contrast(self.two_views(batch.x, draws))
+        return terms
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the representation twice."""

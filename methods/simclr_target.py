@@ -22,7 +22,6 @@ class SimCLRTarget(TwoViews):
     paper = "Chen et al., ICML 2020, arXiv:2002.05709"
     kind = "contrastive"
     supervision = "domain"
-    role = "floor"
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 100}},
         "quick": {"*": {"epochs": 40}, "schizophrenia_mri": {"epochs": 52}},
@@ -39,7 +38,8 @@ class SimCLRTarget(TwoViews):
         if len(target) < 2:  # BatchNorm has nothing to measure
             nothing = sum((0.0 * p.sum() for p in self.networks_.parameters()), batch.y.new_zeros(()))
             return {"alignment": (nothing, 1.0), "uniformity": (nothing, 1.0)}
-        return self.contrast(self.two_views(target, draws))
+        terms: Terms = self.contrast(self.two_views(target, draws))
+        return terms
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return nothing common, and the representation."""

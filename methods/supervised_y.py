@@ -25,7 +25,6 @@ class SupervisedY(OneEncoder):
     paper = ""
     kind = "reference"
     supervision = "domain"
-    role = "floor"
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 100}},
         "quick": {"*": {"epochs": 40}},

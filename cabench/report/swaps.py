@@ -7,13 +7,13 @@ import io
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from cabench.codes import Codes
-from cabench.dataset import BASED_ON, Dataset
+from cabench.dataset import BASED_ON
 from cabench.difficulty import counterfactuals
 from cabench.seeds import numpy_stream
 from cabench.spec import RunSpec
@@ -49,8 +49,8 @@ class Pairs:
     truth: np.ndarray | None
 
 
-def draw_pairs(dataset: Dataset, spec: RunSpec, n: int, root: Path | None = None) -> Pairs:
-    """Draw `n` pairs from the test split of a run's data set, the same for every method and training seed.
+def draw_pairs(dataset: Any, spec: RunSpec, n: int, root: Path | None = None) -> Pairs:
+    """Draw `n` pairs from the test split of a run's Dataset, the same for every method and training seed.
 
     Raises:
         UserError: raw files are missing or damaged.
