@@ -98,7 +98,7 @@ def find_run(run_id: str, results: str | Path = "results") -> Record:
     known = {record["run_id"]: record for record in Store(Path(results)).records()}
     if not known:
         raise UserError(f"There are no runs in {results}; run `cabench run` first or name another --results.")
-    found = [run_id] if run_id in known else [name for name in known if name.startswith(run_id)]
+    found = [name for name in known if name.startswith(run_id)]
     if not found:
         cells = {name.rsplit("-", 2)[0] for name in known}  # without seed and hash
         raise UserError(f"There is no run '{run_id}' in {results}.{did_you_mean(run_id, cells)}")

@@ -46,7 +46,7 @@ class RawFile:
         path: where it lies below the data root; a folder's path ends in "/".
         urls: mirrors, tried in order; none for a gated file, which nobody may fetch for the user.
         checksum: "sha256:..." or the owner's "md5:..."; empty if the owner publishes none.
-        alternatives: other paths, or patterns of paths, that serve as well (the unpacked folder of an archive, say).
+        alternatives: other paths, or patterns of them, that serve as well (the unpacked folder of an archive, say).
 
     """
 
@@ -56,7 +56,7 @@ class RawFile:
     alternatives: tuple[str, ...] = ()
 
     def locate(self, root: Path) -> Path | None:
-        """Return where the file, or the first alternative to it, lies below the data root; None if it is missing."""
+        """Return where the file, or the first alternative to it, lies below the data root; None if nowhere."""
         found = (here for path in (self.path, *self.alternatives) for here in sorted(root.glob(path)))
         return next(found, None)
 

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import io
 import itertools
-import logging
-import os
-import random
-import signal
-import sys
 import tempfile
 import typing
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +27,7 @@ from cabench.params import declared
 from cabench.seeds import stream_seed
 from cabench.spec import resolve, signature_defaults
 from cabench.train import Draws, LightningMethod
+from cabench.world import hushed, seed_generators, undone, world_state
 
 AUGMENTATION = Augmentation(
     16,
@@ -128,7 +122,7 @@ def check_method(cls: type[Method], **params: Any) -> None:
     """
     subject = _Subject(cls, params)
     for name, rule in RULES:
-        with _undone():
+        with undone():
             torch.set_num_threads(1)  # the networks are too small for more
             try:
                 rule(subject)
@@ -299,126 +293,16 @@ def _watch(subject: _Subject) -> _Watched:
     train, x = subject.seen(tiny_split(n=ROWS)), _images()
     digest = train.digest()
     said: list[str] = []
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), _hushed(said), _undone():
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), hushed(said), undone():
         # Where no other fit of the check starts from.
-        _seed_generators(stream_seed(0, "elsewhere"))
-        before = _world()
+        seed_generators(stream_seed(0, "elsewhere"))
+        before = world_state()
         codes = subject.fit(subject.make(), train).embed(x)
-        changed = [what for what, value in _world().items() if value != before[what]]
+        changed = [what for what, value in world_state().items() if value != before[what]]
         if list(Path(folder).iterdir()):
             changed.append("the working folder")
     intact = train.digest() == digest and np.array_equal(x, _images())
     return _Watched(codes, changed, said, intact)
-
-
-@contextlib.contextmanager
-def _undone() -> Iterator[None]:
-    """Put every global state back afterwards."""
-    before = _world()
-    try:
-        yield
-    finally:
-        for what, (_, write) in WORLD.items():
-            write(before[what])
-
-
-def _world() -> dict[str, Any]:
-    return {what: read() for what, (read, _) in WORLD.items()}
-
-
-def _seed_generators(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
-def _numpy_state() -> tuple[Any, ...]:
-    name, key, *rest = np.random.get_state()
-    return (name, tuple(key), *rest)
-
-
-def _set_environment(environment: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
-
-
-def _set_warnings(filters: list[Any]) -> None:
-    warnings.resetwarnings()
-    warnings.filters[:] = filters  # type: ignore[index]
-
-
-def _set_signals(handlers: dict[int, Any]) -> None:
-    for number, handler in handlers.items():
-        if signal.getsignal(number) is not handler:
-            signal.signal(number, handler)
-
-
-def _set_logging(state: tuple[int, list[logging.Handler]]) -> None:
-    root = logging.getLogger()
-    root.setLevel(state[0])
-    root.handlers[:] = state[1]
-
-
-def _set_cudnn(state: tuple[bool, bool]) -> None:
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = state
-
-
-# What a fit could change for the rest of the program: how to read it and how to put it back.
-WORLD: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
-    "the working folder": (os.getcwd, os.chdir),
-    "the environment": (lambda: dict(os.environ), _set_environment),
-    "the search path": (lambda: list(sys.path), lambda path: sys.path.__setitem__(slice(None), path)),
-    "a signal handler": (lambda: {n: signal.getsignal(n) for n in signal.valid_signals()}, _set_signals),
-    "the warning filters": (lambda: list(warnings.filters), _set_warnings),
-    "the root logger": (lambda: (logging.getLogger().level, list(logging.getLogger().handlers)), _set_logging),
-    "the generator of Python": (random.getstate, random.setstate),
-    "the generator of numpy": (_numpy_state, np.random.set_state),
-    "the generator of torch": (
-        lambda: torch.get_rng_state().tolist(),
-        lambda state: torch.set_rng_state(torch.tensor(state, dtype=torch.uint8)),
-    ),
-    "numpy's errors": (np.geterr, lambda errors: np.seterr(**errors)),
-    "the threads of torch": (torch.get_num_threads, torch.set_num_threads),
-    "the gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
-    "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
-    "deterministic algorithms": (
-        torch.are_deterministic_algorithms_enabled,
-        torch.use_deterministic_algorithms,
-    ),
-    "the matmul precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    "cuDNN": (lambda: (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic), _set_cudnn),
-}
-
-
-@contextlib.contextmanager
-def _hushed(heard: list[str]) -> Iterator[None]:
-    """Catch what is printed, by Python or below it, and what is warned, and put it into the list."""
-    printed = io.StringIO()
-    with (
-        tempfile.TemporaryFile() as below,
-        warnings.catch_warnings(record=True) as warned,
-        contextlib.redirect_stdout(printed),
-        contextlib.redirect_stderr(printed),
-        _redirected(below.fileno()),
-    ):
-        warnings.simplefilter("always")
-        yield
-        below.seek(0)
-        words = [printed.getvalue(), below.read().decode(errors="replace"), *(str(w.message) for w in warned)]
-        heard += [word.strip() for word in words if word.strip()]
-
-
-@contextlib.contextmanager
-def _redirected(handle: int) -> Iterator[None]:
-    saved = {stream: os.dup(stream) for stream in (1, 2)}
-    try:
-        for stream in saved:
-            os.dup2(handle, stream)
-        yield
-    finally:
-        for stream, old in saved.items():
-            os.dup2(old, stream)
-            os.close(old)
 
 
 def _refit(subject: _Subject) -> None:

@@ -39,7 +39,7 @@ class CVAE(ContrastiveVAE):
     kind = "generative"
     supervision = "domain"
     settings: ClassVar[Settings] = {
-        "smoke": {"*": {"epochs": 3, "batch_size": 100}},
+        "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"epochs": 40}},
         "paper": {
             # The rate is Adam's default, as released; beyond CelebA nothing else is published.

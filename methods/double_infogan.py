@@ -72,8 +72,11 @@ class DoubleInfoGAN(Generative):
     kind = "generative"
     supervision = "domain"
     settings: ClassVar[Settings] = {
-        "smoke": {"*": {"epochs": 3, "batch_size": 100}},
-        "quick": {"*": {"epochs": 5, "batch_size": 64, "learning_rate": 3e-3}},
+        "smoke": {"*": {"epochs": 3, "batch_size": 32}},
+        "quick": {
+            "*": {"epochs": 5, "batch_size": 64, "learning_rate": 3e-3},
+            "schizophrenia_mri": {"epochs": 3},
+        },
         "paper": {
             # As for CIFAR-10 + MNIST; for radiographs and fundus images nothing is published. The configurations
             # say 1000 epochs (dSprites: 5000), but the last checkpoints that were evaluated are these.

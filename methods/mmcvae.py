@@ -40,7 +40,7 @@ class MMcVAE(ContrastiveVAE):
     kind = "generative"
     supervision = "domain"
     settings: ClassVar[Settings] = {
-        "smoke": {"*": {"epochs": 3, "batch_size": 100}},
+        "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"epochs": 36}},
         "paper": {
             # The authors of SepVAE have run it beside theirs. For CIFAR-10 + MNIST they left no settings: these are

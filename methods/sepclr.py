@@ -74,7 +74,7 @@ class SepCLR(EncoderPair):
     kind = "contrastive"
     supervision = "domain"
     settings: ClassVar[Settings] = {
-        "smoke": {"*": {"epochs": 3, "batch_size": 100}},
+        "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {
             # An estimator that lags behind the encoders is fooled by them: the bounds then fall without end.
             "*": {"mi_weight": 20.0, "inner_rate": 1e-2, "inner_steps": 5},

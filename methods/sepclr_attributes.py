@@ -47,7 +47,7 @@ class SepCLRAttributes(EncoderPair):
     kind = "contrastive"
     supervision = "attributes"
     settings: ClassVar[Settings] = {
-        "smoke": {"*": {"epochs": 3, "batch_size": 100}},
+        "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {},
         "paper": {
             # Published for dSprites alone, and there with the native networks; elsewhere as SepCLR.

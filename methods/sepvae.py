@@ -36,7 +36,7 @@ class SepVAE(TotalCorrelationVAE):
     kind = "generative"
     supervision = "domain"
     settings: ClassVar[Settings] = {
-        "smoke": {"*": {"epochs": 3, "batch_size": 100}},
+        "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"epochs": 34}},
         "paper": {
             # As for CIFAR-10 + MNIST; nothing is published for ODIR and dSprites.

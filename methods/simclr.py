@@ -25,7 +25,7 @@ class SimCLR(TwoViews):
     role = "floor"
     needs_both_groups = False
     settings: ClassVar[Settings] = {
-        "smoke": {"*": {"epochs": 3, "batch_size": 100}},
+        "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"schizophrenia_mri": {"epochs": 26}},
         "paper": {
             "*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 3e-4},

@@ -23,7 +23,7 @@ class SimCLRTarget(TwoViews):
     kind = "contrastive"
     supervision = "domain"
     settings: ClassVar[Settings] = {
-        "smoke": {"*": {"epochs": 3, "batch_size": 100}},
+        "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"epochs": 40}, "schizophrenia_mri": {"epochs": 52}},
         # Nothing is published: the budget of SimCLR.
         "paper": {

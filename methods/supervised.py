@@ -34,7 +34,7 @@ class Supervised(EncoderPair):
     role = "ceiling"
     needs_full_batch = False
     settings: ClassVar[Settings] = {
-        "smoke": {"*": {"epochs": 3, "batch_size": 100}},
+        "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"epochs": 40}, "cifar_mnist": {"crop": 0.5}},
         "paper": {
             "*": {"backbone": "resnet18", "epochs": 100, "batch_size": 512, "learning_rate": 1e-3},

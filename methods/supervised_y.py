@@ -26,7 +26,7 @@ class SupervisedY(OneEncoder):
     kind = "reference"
     supervision = "domain"
     settings: ClassVar[Settings] = {
-        "smoke": {"*": {"epochs": 3, "batch_size": 100}},
+        "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"epochs": 40}},
         # Nothing is published: the budget of the supervised ceiling.
         "paper": {

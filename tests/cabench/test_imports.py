@@ -13,7 +13,7 @@ LAYERS = [
     {"losses", "nets", "augment"},
     {"train", "vae", "metrics"},
     {"execute"},
-    {"testing"},
+    {"world", "testing"},
     {"report"},
     {"api"},
     {"cli"},

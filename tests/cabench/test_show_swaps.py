@@ -163,16 +163,20 @@ def test_every_method_and_seed_is_shown_the_same_pairs(toy, spec):
 @pytest.mark.parametrize("why", ["real", "no counterfactuals"])
 def test_pairs_without_a_known_truth_come_from_the_test_split(why, toy, spec):
     splits, asked = toy.load(tier="smoke"), []
+    x, y = splits.test.x[5:], splits.test.y[5:]  # 27 of background, 28 of target
 
     def synthetic(n, seed, part):
         raise AssertionError("not asked for here")
 
-    dataset = SimpleNamespace(synthetic=synthetic, load=lambda **kwargs: asked.append(kwargs) or splits)
+    dataset = SimpleNamespace(
+        synthetic=synthetic,
+        load=lambda **kwargs: asked.append(kwargs) or SimpleNamespace(test=SimpleNamespace(x=x, y=y)),
+    )
     source = "real" if why == "real" else "synthetic"
     pairs = draw_pairs(dataset, replace(spec, source=source), 100, root="there")
     assert asked == [{"source": source, "root": "there", "tier": "smoke"}]
-    assert pairs.truth is None and len(pairs.background) == len(pairs.target) == 30
-    rows = {image.tobytes() for image in splits.test.x[splits.test.y == 0]}
+    assert pairs.truth is None and len(pairs.background) == len(pairs.target) == 27
+    rows = {image.tobytes() for image in x[y == 0]}
     assert {image.tobytes() for image in pairs.background} == rows
 
 
@@ -192,7 +196,7 @@ def test_the_columns_are_what_the_method_draws(method, toy, spec):
     assert len(panels(method, replace(pairs, truth=None))[2]) == 1
 
 
-SHAPES = {"grey": (1, 16, 16), "colour": (3, 24, 24), "volume": (1, 8, 16, 16)}
+SHAPES = {"grey": (1, 96, 96), "colour": (3, 128, 128), "volume": (1, 8, 16, 16)}
 
 
 def noise(kind, n):

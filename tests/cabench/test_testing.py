@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from cabench import registry
-from cabench.testing import RULES, _world, check_method, tiny_split
+from cabench.testing import RULES, check_method, tiny_split
+from cabench.world import world_state
 
 ROOT = Path(__file__).resolve().parents[2]
 FIT = "        rng = numpy_stream("
@@ -183,10 +184,10 @@ def test_a_method_is_tried_on_a_gpu_where_there_is_one(broken, monkeypatch):
 @pytest.mark.parametrize("change", BREAKS["trace"])
 def test_the_check_itself_leaves_the_world_as_it_was(broken, change, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    before = _world()
+    before = world_state()
     with pytest.raises(AssertionError):
         check_method(broken(*change))
-    assert _world() == before
+    assert world_state() == before
 
 
 def test_tiny_images_are_the_same_each_time():

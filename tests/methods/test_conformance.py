@@ -55,6 +55,12 @@ def test_it_keeps_the_rules_of_a_method(name):
     check_method(CLASSES[name])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, cls in CLASSES.items() if "track" in declared(cls)])
+def test_it_keeps_the_rules_in_its_native_track(name):
+    check_method(CLASSES[name], track="native")
+
+
 @pytest.mark.parametrize("name", CLASSES)
 def test_settings_name_data_sets_and_build_on_each_other(name):
     cls, datasets = CLASSES[name], registry.find("dataset")

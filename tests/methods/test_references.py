@@ -211,6 +211,16 @@ def test_the_weight_of_the_adversary_changes_the_code_and_at_zero_it_is_simclr_s
     assert same == {"alignment": 1.0, "uniformity": 1.0}
 
 
+def test_the_adversary_steps_as_often_as_it_is_told_and_sees_no_scale(make_split):
+    method, calls = fit(DANN, make_split(), adversary_steps=5), []
+    assert [(player.name, player.steps) for player in method.players()] == [("adversary", 5), ("model", 1)]
+    method.networks_.train()
+    code = torch.randn(48, 6, generator=torch.Generator().manual_seed(0))
+    for scale in (1.0, 0.1):
+        calls.append(method.cross_entropy(scale * code, torch.arange(48) % 2).item())
+    assert calls[0] == pytest.approx(calls[1], rel=1e-2)
+
+
 # All
 
 
