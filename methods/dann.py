@@ -97,7 +97,7 @@ class DANN(TwoViews):
 def adversary(dim: int) -> nn.Sequential:
     """Return two hidden layers from a code (n, dim), standardised first, to a logit (n, 1).
 
-    Without that the encoder escapes by shrinking what tells the groups apart, which any probe that
+    Without that the encoder can escape by shrinking what tells the groups apart, which any probe that
     standardises reads as well as before.
     """
     return nn.Sequential(

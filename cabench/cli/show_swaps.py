@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-MOST_ROWS = 12
+MOST_ROWS = 8  # of noise, the worst that there is, more would not fit into 300 KB
 
 
 @click.command("show-swaps")

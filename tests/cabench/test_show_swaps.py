@@ -15,6 +15,7 @@ from PIL import Image
 import cabench as package
 from cabench import registry
 from cabench.api import find_run
+from cabench.cli.show_swaps import MOST_ROWS
 from cabench.codes import Codes
 from cabench.errors import UserError
 from cabench.report.swaps import LIMIT, draw_pairs, figure, panels, picture, png
@@ -91,7 +92,7 @@ def test_the_number_of_rows_is_the_user_s(cabench, results, tmp_path):
         (["toy-cvae-0"], "There is no dataset 'toy'"),
         (["toy-cvae-0", "--results", "nowhere"], "There are no runs in nowhere"),
         (["toy-cvae-0", "--out", "swaps.jpg"], "The picture is a .png file, not swaps.jpg."),
-        (["toy-cvae-0", "--rows", "0"], "0 is not in the range 1<=x<=12"),
+        (["toy-cvae-0", "--rows", "0"], "0 is not in the range 1<=x<=8"),
         (["toy-cvae-0", "--out", "file/in/it.png", *TOYS], "file/in/it.png could not be written (Not a directory)"),
     ],
 )
@@ -221,9 +222,9 @@ def test_nothing_in_the_picture_overlaps_or_is_cut_off(kind, letters):
 
 @pytest.mark.parametrize("kind", SHAPES)
 def test_the_largest_picture_of_noise_stays_below_300_kb(kind):
-    packed = png(figure(noise(kind, 12), "noise"))
+    packed = png(figure(noise(kind, MOST_ROWS), "noise"))
     assert len(packed) <= LIMIT == 300_000
-    assert Image.open(io.BytesIO(packed)).size[1] > 1100
+    assert Image.open(io.BytesIO(packed)).size[1] > 800
 
 
 def test_a_volume_is_shown_by_its_middle_slice_upright():
