@@ -147,4 +147,4 @@ def _seen(method: Generative, x: np.ndarray) -> np.ndarray:
 
     from cabench.augment.views import whole
 
-    return whole(torch.from_numpy(x), method.canvas_.size).numpy()
+    return np.asarray(whole(torch.from_numpy(x), method.canvas_.size))
