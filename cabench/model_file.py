@@ -44,7 +44,8 @@ def read_model(path: Path, method: Any) -> Any:
 
     try:
         with safe_open(path, framework="np") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            names = file.keys()
+            arrays = {name: file.get_tensor(name) for name in names}
             about = file.metadata()
         facts, owner = json.loads(about[FACTS]), about[NAME]
         if owner != method.name:

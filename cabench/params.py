@@ -40,6 +40,23 @@ def declared(cls: type) -> dict[str, Mapping[str, Any]]:
     return {f.name: f.metadata for f in dataclasses.fields(cls) if f.init and f.metadata}
 
 
+def allowed(may: Mapping[str, Any]) -> str:
+    """Say in words what a declaration allows.
+
+    >>> allowed({"least": 1, "whole": True})
+    'a whole number of at least 1'
+    >>> allowed({"choices": ("k_jem", "none")})
+    'k_jem or none'
+    """
+    if "choices" in may:
+        return " or ".join(may["choices"])
+    if "above" in may:
+        return f"above {may['above']:g}"
+    if "whole" in may:
+        return f"a whole number of at least {may['least']}"
+    return f"{may['least']:g} to {may['most']:g}" if may["most"] < math.inf else f"at least {may['least']:g}"
+
+
 def check(cls: type, params: Mapping[str, Any], owner: str) -> None:
     """Check values against their declarations.
 

@@ -99,8 +99,10 @@ def _check(recipe: Recipe, name: str) -> None:
     for part in PARTS:
         here = table[table["part"] == part]
         if set(here["target"]) != {0, 1}:
-            raise DataMissing(f"'{name}' needs background and target images in {part}, and these files give "
-                              f"{(here['target'] == 0).sum()} and {(here['target'] == 1).sum()}.")  # fmt: skip
+            counts = " and ".join(str((here["target"] == group).sum()) for group in (0, 1))
+            raise DataMissing(
+                f"'{name}' needs background and target images in {part}, and these files give {counts}."
+            )
     if not recipe.shares_groups and (table.groupby("group")["part"].nunique() > 1).any():
         raise AssertionError(f"the recipe of '{name}' puts one group on two sides")
 

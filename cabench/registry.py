@@ -112,14 +112,15 @@ def read(kind: Kind, file: Path, module: str = "", cls: str = "") -> Plugin | No
 
 def _assignments(node: ast.ClassDef) -> Iterable[tuple[str, Any]]:
     for statement in node.body:
-        target: ast.expr | None = None
         if isinstance(statement, ast.Assign):
-            target = statement.targets[0]
+            target, value = statement.targets[0], statement.value
         elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-            target = statement.target
+            target, value = statement.target, statement.value
+        else:
+            continue
         if isinstance(target, ast.Name):
             try:
-                yield target.id, ast.literal_eval(statement.value)  # type: ignore[attr-defined]
+                yield target.id, ast.literal_eval(value)
             except ValueError:
                 yield target.id, None
 

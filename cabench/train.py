@@ -1,68 +1,28 @@
-"""The one place that builds a Lightning Trainer, and the base classes of every trained method."""
+"""The base classes of trained methods: what one must give, and how it is fitted, embeds, is kept and restored."""
 
 from __future__ import annotations
 
-import logging
-import math
-import signal
-import threading
-import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
 
 from cabench.augment.views import Canvas, canvas, whole
 from cabench.codes import Augmentation, Batch, Codes, Factor, Space, Split
 from cabench.errors import UserError
+from cabench.isolation import isolated
+from cabench.loop import Draws, Player, Terms, Trend, train_networks
 from cabench.method import Context, Method, State
 from cabench.nets.encoder import encoder
 from cabench.params import choice, count, rate
-from cabench.seeds import numpy_stream, stream_seed
+from cabench.seeds import stream_seed
 
-Terms = dict[str, tuple[Tensor, float]]
-Trend = Literal["flat", "falling", "rising"]
-WARM_UP = 0.05  # share of the steps
+__all__ = ["EMBED_ROWS", "Draws", "EncoderPair", "LightningMethod", "Player", "Terms"]
+
 EMBED_ROWS = 500
-# A validation loss is flat while it moves by less than this share of all that was gained.
-FLAT_SHARE = 0.05
-VALIDATIONS = 10  # how often the validation loss is looked at during a fit
-
-
-@dataclass(frozen=True)
-class Draws:
-    """The random streams of a training step."""
-
-    augmentation: torch.Generator
-    noise: torch.Generator
-
-
-@dataclass(frozen=True)
-class Player:
-    """Networks that step together on a loss of their own, all others held still: the model, a discriminator.
-
-    Attributes:
-        name: stands before its terms in the history, but for the last player's.
-        networks: names of the networks that move.
-        loss: returns the terms: name -> (raw scalar, weight).
-        learning_rate: of its Adam, with warm-up and cosine.
-        betas: of its Adam.
-        steps: steps per batch.
-    """
-
-    name: str
-    networks: tuple[str, ...]
-    loss: Callable[[Batch, Draws], Terms]
-    learning_rate: float
-    betas: tuple[float, float] = (0.9, 0.999)
-    steps: int = 1
 
 
 class LightningMethod(Method):
@@ -137,7 +97,7 @@ class LightningMethod(Method):
         with isolated(stream_seed(context.seed, "init"), context.threads):
             self.networks_ = nn.ModuleDict(self.build(train, self.canvas_)).to(context.device)
             if self.epochs:
-                self._train(train, validation, context)
+                self.history_, self.trend_ = train_networks(self, train, validation, context)
         # Lightning leaves the networks on the CPU.
         self.networks_.eval().to(context.device)
         return self
@@ -179,27 +139,6 @@ class LightningMethod(Method):
         self.networks_.eval()
         return self
 
-    def _train(self, train: Split, validation: Split | None, context: Context) -> None:
-        module = _Module(self, train, validation, context)
-        trainer = pl.Trainer(
-            max_epochs=self.epochs,
-            accelerator="gpu" if context.device.startswith("cuda") else "cpu",
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            check_val_every_n_epoch=max(1, self.epochs // VALIDATIONS),
-        )
-        # A signal keeps the meaning that the harness gave it.
-        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-        validation_loader = None if validation is None else module.loader(validation, context.seed, shuffle=False)
-        with interruptible():
-            trainer.fit(module, module.loader(train, context.seed, shuffle=True), validation_loader)
-        self.history_ = module.history
-        self.trend_ = trend([epoch["validation/loss"] for epoch in self.history_ if "validation/loss" in epoch])
-
 
 @dataclass(kw_only=True, eq=False)
 class EncoderPair(LightningMethod):
@@ -230,227 +169,5 @@ class EncoderPair(LightningMethod):
         return self.common_dim if space == "common" else self.salient_dim
 
 
-def trend(losses: list[float]) -> Trend | None:
-    """Say what a validation loss did in the last fifth of its looks; with fewer than five nobody can tell: None.
-
-    "falling" if the best loss still improved by more than 5 % of all that was gained, "rising" if the last
-    loss lies above the best by more than that, else "flat".
-
-    >>> trend([10, 5, 3, 2.2, 2.1, 2.05, 2.02, 2.0, 2.0, 2.0])
-    'flat'
-    >>> trend([10, 9, 8, 7, 6, 5, 4, 3, 2, 1])
-    'falling'
-    >>> trend([10, 5, 3, 2, 2.2, 2.6, 3, 3.5, 4, 4.5])
-    'rising'
-    """
-    if len(losses) < 5:
-        return None
-    last = max(1, len(losses) // 5)
-    margin = FLAT_SHARE * (losses[0] - min(losses))
-    if losses[-1] - min(losses) > margin:
-        return "rising"
-    return "falling" if min(losses[:-last]) - min(losses[-last:]) > margin else "flat"
-
-
-def stratified_batches(y: np.ndarray, size: int, rng: np.random.Generator | None) -> list[np.ndarray]:
-    """Split all rows into batches of about `size`, with both groups' shares (at least 2 rows) in each.
-
-    A group too small for that is gone through several times. Without `rng` the order is that of the rows.
-    """
-    count = max(1, len(y) // size)
-    parts = []
-    for group in (0, 1):
-        rows = np.flatnonzero(y == group)
-        if len(rows) == 0:
-            continue
-        rows = rng.permutation(rows) if rng is not None else rows
-        rows = np.tile(rows, math.ceil(2 * count / len(rows))) if len(rows) < 2 * count else rows
-        parts.append(np.array_split(rows, count))
-    return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let Ctrl-C out as KeyboardInterrupt: Lightning turns it into an exit and deafens SIGINT for good."""
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as exit_:
-        if isinstance(exit_.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        if main and handler is not None:
-            signal.signal(signal.SIGINT, handler)
-
-
-@contextmanager
-def isolated(seed: int, threads: int | None = None) -> Iterator[None]:
-    """Seed torch for the initialisation of networks, and put every global state back afterwards."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    # Lightning sees neither logs nor tips: the harness tells the user what happens.
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    threads_before = torch.get_num_threads()
-    try:
-        if threads is not None:
-            torch.set_num_threads(threads)
-        with torch.random.fork_rng(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.use_deterministic_algorithms(deterministic)
-        torch.set_num_threads(threads_before)
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-class _Batches(IterableDataset[Tensor]):
-    """Yields the row numbers of one batch after another, in a new order in each epoch."""
-
-    def __init__(self, y: np.ndarray, size: int, rng: np.random.Generator | None) -> None:
-        self._y, self._size, self._rng = y, size, rng
-
-    def __len__(self) -> int:
-        return max(1, len(self._y) // self._size)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        for rows in stratified_batches(self._y, self._size, self._rng):
-            yield torch.from_numpy(rows)
-
-
-class _Module(pl.LightningModule):
-    """Carries a method's networks through Lightning; images and labels stay on the device."""
-
-    def __init__(self, method: LightningMethod, train: Split, validation: Split | None, context: Context) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-        self.networks = method.networks_
-        self.history: list[dict[str, float]] = []
-        # Behind a tuple, so that Lightning registers neither as a part of the module.
-        self._held = (method, context)
-        self._players = method.players()
-        self._sets = {"train": _tensors(train, context.device)}
-        if validation is not None:
-            self._sets["validation"] = _tensors(validation, context.device)
-        self._draws = self._fresh_draws("train")
-        self._sums: dict[str, tuple[Tensor, int]] = {}
-
-    def loader(self, split: Split, seed: int, shuffle: bool) -> DataLoader[Tensor]:
-        rng = numpy_stream(seed, "sampler") if shuffle else None
-        return DataLoader(_Batches(split.y, self._held[0].batch_size, rng), batch_size=None)
-
-    def configure_optimizers(self) -> Any:
-        total = int(self.trainer.estimated_stepping_batches)
-        made: list[Any] = []
-        for player in self._players:
-            adam = torch.optim.Adam(self._parameters_of(player), lr=player.learning_rate, betas=player.betas)
-            scheduler = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: warm_up_cosine(step, total))
-            made.append({"optimizer": adam, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}})
-        return made
-
-    def training_step(self, rows: Tensor) -> None:
-        optimisers: Any = self.optimizers()
-        schedulers: Any = self.lr_schedulers()
-        several = isinstance(optimisers, list)
-        for k, player in enumerate(self._players):
-            optimiser = optimisers[k] if several else optimisers
-            with self._moving(player):
-                for _ in range(player.steps):
-                    loss = self._step("train", player, rows, self._draws)
-                    optimiser.zero_grad()
-                    self.manual_backward(loss)
-                    optimiser.step()
-            (schedulers[k] if several else schedulers).step()
-
-    def on_train_epoch_end(self) -> None:
-        every = self._held[0].optimizer_reset_epochs
-        if every and (len(self.history) + 1) % every == 0:
-            for optimiser in self.trainer.optimizers:
-                optimiser.state.clear()
-        self.history.append(self._means("train"))
-        if not all(math.isfinite(mean) for name, mean in self.history[-1].items() if name.endswith("/loss")):
-            raise RuntimeError(f"the loss became NaN at epoch {len(self.history)}")
-        self.history[-1] |= self._validated
-        self._validated = {}
-        self._held[1].progress(len(self.history), self._held[0].epochs)
-
-    _validated: dict[str, float] = {}  # noqa: RUF012 - replaced, never changed
-
-    def on_validation_epoch_start(self) -> None:
-        self._train_sums, self._sums = self._sums, {}
-        # The same views at every look, or the curve would show the draw.
-        self._validation_draws = self._fresh_draws("validation")
-
-    def validation_step(self, rows: Tensor) -> None:
-        self._step("validation", self._players[-1], rows, self._validation_draws)
-
-    def on_validation_epoch_end(self) -> None:
-        self._validated = self._means("validation")
-        self._sums = self._train_sums
-
-    def _step(self, part: str, player: Player, rows: Tensor, draws: Draws) -> Tensor:
-        x, y, labels = self._sets[part]
-        rows = rows.to(x.device)
-        batch = Batch(x[rows], y[rows], {name: column[rows] for name, column in labels.items()})
-        terms = player.loss(batch, draws)
-        loss = torch.stack([raw * weight for raw, weight in terms.values()]).sum()
-        whose = part if player is self._players[-1] else f"{part}/{player.name}"
-        for name, (raw, weight) in terms.items():
-            self._add(f"{whose}/{name}", raw.detach())
-            self._add(f"{whose}/{name}/weighted", raw.detach() * weight)
-        self._add(f"{whose}/loss", loss.detach())
-        return loss
-
-    def _parameters_of(self, player: Player) -> list[nn.Parameter]:
-        return [p for name in player.networks for p in self.networks[name].parameters()]
-
-    @contextmanager
-    def _moving(self, player: Player) -> Iterator[None]:
-        """Hold every network but the player's still; gradients pass through those, and stop nowhere else."""
-        if len(self._players) > 1:
-            self.networks.requires_grad_(False)
-            for name in player.networks:
-                self.networks[name].requires_grad_(True)
-        yield
-        if len(self._players) > 1:
-            self.networks.requires_grad_(True)
-
-    def _add(self, name: str, value: Tensor) -> None:
-        total, times = self._sums.get(name, (torch.zeros_like(value), 0))
-        self._sums[name] = (total + value, times + 1)
-
-    def _means(self, part: str) -> dict[str, float]:
-        means = {name: float(total) / times for name, (total, times) in self._sums.items() if name.startswith(part)}
-        self._sums = {}
-        return means
-
-    def _fresh_draws(self, part: str) -> Draws:
-        context = self._held[1]
-
-        def generator(name: str) -> torch.Generator:
-            made = torch.Generator(device=context.device)
-            return made.manual_seed(stream_seed(context.seed, part, name))
-
-        return Draws(generator("augmentation"), generator("noise"))
-
-
-def warm_up_cosine(step: int, total: int) -> float:
-    """Return the learning rate's factor at a step: linear over the first 5 %, then a half cosine to 0."""
-    warm = max(1, round(WARM_UP * total))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
-
-
 def _tuple(classes: list[str] | None) -> tuple[str, ...] | None:
     return None if classes is None else tuple(classes)
-
-
-def _tensors(split: Split, device: str) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
-    labels = {name: torch.from_numpy(column).float().to(device) for name, column in split.labels.items()}
-    return torch.from_numpy(split.x).to(device), torch.from_numpy(split.y).to(device), labels

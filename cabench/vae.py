@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ from cabench.augment.views import Canvas, canvas, whole
 from cabench.codes import Batch, Codes, Split
 from cabench.errors import UserError
 from cabench.losses.density_ratio import dependence_loss
+from cabench.losses.gaussian import kl_to_standard
 from cabench.nets.decoder import Decoder
 from cabench.params import choice, weight
 from cabench.train import EMBED_ROWS, Draws, EncoderPair, Player, Terms
@@ -41,7 +41,7 @@ class Gaussian:
 
     def kl(self) -> Tensor:
         """Return KL(N(mean, exp logvar) || N(0, 1)) summed over dimensions (n,)."""
-        return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar).sum(1)
+        return kl_to_standard(self.mean, self.logvar)
 
     def w2_to_zero(self) -> Tensor:
         """Return the squared 2-Wasserstein distance to the point 0 (n,): ||mean||^2 + sum of variances."""
@@ -234,10 +234,3 @@ def with_discriminator(method: ContrastiveVAE, learning_rate: float, target_only
         Player("discriminator", ("discriminator",), loss, learning_rate),
         Player("model", model, method.training_loss, method.learning_rate),
     ]
-
-
-def gaussian_kl(mean: Tensor, variance: float, prior_variance: float) -> Tensor:
-    """Return KL(N(mean, variance) || N(0, prior_variance)) summed over dimensions, for means (n, d) -> (n,)."""
-    ratio = variance / prior_variance
-    constant = 0.5 * (ratio - 1 - math.log(ratio)) * mean.shape[1]
-    return mean.square().sum(1) / (2 * prior_variance) + constant

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +15,12 @@ from cabench.nets.encoder import encoder
 from cabench.nets.head import projector
 from cabench.params import choice, count, rate
 from cabench.train import Draws, LightningMethod, Terms
+
+# SimCLR's budget in the paper tier, and that of its relatives, for which nothing is published.
+PAPER: dict[str, dict[str, Any]] = {
+    "*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 3e-4},
+    "schizophrenia_mri": {"backbone": "small"},
+}
 
 
 @dataclass(kw_only=True, eq=False)

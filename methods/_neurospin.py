@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,20 @@ WIDTHS = {
     32: ((32, 32, 32), 256, (32, 32, 32)),  # CIFAR-10 + MNIST
     64: ((32, 32, 64, 128), 256, (128, 64, 32, 32)),  # CelebA, pneumonia
     128: ((32, 32, 64, 128, 256), 512, (512, 256, 128, 64, 32)),  # BraTS
+}
+
+
+# What every VAE of the release is run with on CIFAR-10 + MNIST.
+PUBLISHED: dict[str, Any] = {
+    "backbone": "resnet18",
+    "common_dim": 64,
+    "salient_dim": 64,
+    "epochs": 250,
+    "batch_size": 512,
+    "learning_rate": 1e-3,
+    "common_beta": 0.5,
+    "salient_beta": 0.5,
+    "optimizer_reset_epochs": 1,
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cabench.method import Settings
-from cabench.methods._neurospin import TotalCorrelationVAE
+from cabench.methods._neurospin import PUBLISHED, TotalCorrelationVAE
 
 
 @dataclass(kw_only=True, eq=False)
@@ -27,16 +27,8 @@ class ConVAE(TotalCorrelationVAE):
         "paper": {
             # As for CIFAR-10 + MNIST; nothing is published for ODIR, dSprites and schizophrenia.
             "*": {
-                "backbone": "resnet18",
-                "common_dim": 64,
-                "salient_dim": 64,
-                "epochs": 250,
-                "batch_size": 512,
-                "learning_rate": 1e-3,
-                "common_beta": 0.5,
-                "salient_beta": 0.5,
+                **PUBLISHED,
                 "tc_weight": 1.0,
-                "optimizer_reset_epochs": 1,
             },
             "celeba_accessories": {"common_dim": 16, "salient_dim": 16, "epochs": 200, "tc_weight": 2.0},
             # As for pneumonia, the radiographs of the release.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cabench.augment.views import Canvas, views
 from cabench.codes import Batch, Split
 from cabench.method import Settings
-from cabench.methods._contrastive import TwoViews, no_code
+from cabench.methods._contrastive import PAPER, TwoViews, no_code
 from cabench.params import count, rate, weight
 from cabench.train import Draws, Player, Terms
 
@@ -41,11 +41,7 @@ class DANN(TwoViews):
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"schizophrenia_mri": {"epochs": 26}},
-        # Nothing is published without class labels: the budget of SimCLR.
-        "paper": {
-            "*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 3e-4},
-            "schizophrenia_mri": {"backbone": "small"},
-        },
+        "paper": PAPER,
     }
 
     adversary_weight: float = weight(1.0)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from cabench.augment.views import Canvas, whole
 from cabench.codes import Batch, Split
 from cabench.method import Settings
+from cabench.nets.batchnorm import still_statistics
 from cabench.nets.dcgan import SIDE, Generator, NoisyDiscriminator
 from cabench.nets.decoder import Decoder
-from cabench.nets.discriminator import still_statistics
 from cabench.nets.encoder import encoder
 from cabench.params import count, rate, weight
 from cabench.train import Draws, Player, Terms

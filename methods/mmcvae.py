@@ -12,6 +12,7 @@ from cabench.augment.views import Canvas
 from cabench.codes import SPACES, Batch
 from cabench.losses.mmd import mmd
 from cabench.method import Settings
+from cabench.methods._neurospin import PUBLISHED
 from cabench.nets.strided import Strided
 from cabench.params import count, weight
 from cabench.train import Draws, Terms
@@ -46,17 +47,9 @@ class MMcVAE(ContrastiveVAE):
             # The authors of SepVAE have run it beside theirs. For CIFAR-10 + MNIST they left no settings: these are
             # theirs of the other data sets with their sizes for this one. Nothing is published for the rest.
             "*": {
-                "backbone": "resnet18",
-                "common_dim": 64,
-                "salient_dim": 64,
-                "epochs": 250,
-                "batch_size": 512,
-                "learning_rate": 1e-3,
-                "common_beta": 0.5,
-                "salient_beta": 0.5,
+                **PUBLISHED,
                 "common_mmd_weight": 1e3 / 512,
                 "salient_mmd_weight": 1e2 / 512,
-                "optimizer_reset_epochs": 1,
             },
             # Its own authors' settings.
             "celeba_accessories": {

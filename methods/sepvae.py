@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from cabench.augment.views import Canvas
 from cabench.codes import Split
+from cabench.losses.gaussian import kl_of_variances
 from cabench.method import Settings
-from cabench.methods._neurospin import TotalCorrelationVAE
+from cabench.methods._neurospin import PUBLISHED, TotalCorrelationVAE
 from cabench.params import rate, weight
 from cabench.train import Terms
-from cabench.vae import Gaussian, Latents, gaussian_kl
+from cabench.vae import Gaussian, Latents
 
 
 @dataclass(kw_only=True, eq=False)
@@ -41,18 +42,10 @@ class SepVAE(TotalCorrelationVAE):
         "paper": {
             # As for CIFAR-10 + MNIST; nothing is published for ODIR and dSprites.
             "*": {
-                "backbone": "resnet18",
-                "common_dim": 64,
-                "salient_dim": 64,
-                "epochs": 250,
-                "batch_size": 512,
-                "learning_rate": 1e-3,
-                "common_beta": 0.5,
-                "salient_beta": 0.5,
+                **PUBLISHED,
                 "prior_variance": 0.01,
                 "tc_weight": 2.0,
                 "classifier_weight": 1e-10,
-                "optimizer_reset_epochs": 1,
             },
             "celeba_accessories": {
                 "common_dim": 16,
@@ -107,7 +100,7 @@ class SepVAE(TotalCorrelationVAE):
 
         The published KL leaves its constant out, which moves nothing.
         """
-        kl = gaussian_kl(z.salient.mean, self.background_variance, self.prior_variance)
+        kl = kl_of_variances(z.salient.mean, self.background_variance, self.prior_variance)
         logits = self.networks_["classifier"](z.s)[:, 0]
         entropy = F.binary_cross_entropy_with_logits(logits, z.target)
         terms: Terms = super().evidence(z)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cabench.codes import Batch
 from cabench.method import Settings
-from cabench.methods._contrastive import TwoViews
+from cabench.methods._contrastive import PAPER, TwoViews
 from cabench.train import Draws, Terms
 
 
@@ -27,10 +27,7 @@ class SimCLR(TwoViews):
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"schizophrenia_mri": {"epochs": 26}},
-        "paper": {
-            "*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 3e-4},
-            "schizophrenia_mri": {"backbone": "small"},
-        },
+        "paper": PAPER,
     }
 
     def training_loss(self, batch: Batch, draws: Draws) -> Terms:

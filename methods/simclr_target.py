@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cabench.codes import Batch
 from cabench.method import Settings
-from cabench.methods._contrastive import TwoViews, no_code
+from cabench.methods._contrastive import PAPER, TwoViews, no_code
 from cabench.train import Draws, Terms
 
 
@@ -25,11 +25,7 @@ class SimCLRTarget(TwoViews):
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"epochs": 40}, "schizophrenia_mri": {"epochs": 52}},
-        # Nothing is published: the budget of SimCLR.
-        "paper": {
-            "*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 3e-4},
-            "schizophrenia_mri": {"backbone": "small"},
-        },
+        "paper": PAPER,
     }
 
     def training_loss(self, batch: Batch, draws: Draws) -> Terms:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from cabench.augment.views import Canvas, whole
 from cabench.codes import SPACES, Batch, Split
 from cabench.method import Settings
+from cabench.nets.batchnorm import still_statistics
 from cabench.nets.decoder import Decoder
-from cabench.nets.discriminator import ImageCodeDiscriminator, still_statistics
+from cabench.nets.discriminator import ImageCodeDiscriminator
 from cabench.nets.encoder import encoder
 from cabench.nets.strided import Strided
 from cabench.params import choice, rate, weight

@@ -7,38 +7,14 @@ import math
 from dataclasses import dataclass
 
 import torch
+from training_step import draws, total
 
 from cabench.augment.views import whole
-from cabench.codes import Batch
 from cabench.losses.density_ratio import deranged
-from cabench.train import Draws
-
-
-def batch_of(split, rows=slice(None)):
-    return Batch(torch.from_numpy(split.x[rows]), torch.from_numpy(split.y[rows]))
-
-
-def draws(seed=0):
-    return Draws(torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed))
-
-
-def total(terms, *names):
-    return sum(raw * weight for name, (raw, weight) in terms.items() if not names or name in names)
 
 
 def weights_of(terms):
     return {name: weight for name, (_, weight) in terms.items()}
-
-
-def touched(method, loss):
-    """Return the names of the networks that a loss sends a gradient to."""
-    method.networks_.zero_grad(set_to_none=True)
-    loss.backward()
-    return {
-        name
-        for name, network in method.networks_.items()
-        if any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
-    }
 
 
 def salient_gradient(method, batch, *names):

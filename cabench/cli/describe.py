@@ -41,10 +41,13 @@ def command(name: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
 
 
 def _card(plugin: registry.Plugin) -> dict[str, Any]:
+    from cabench.params import allowed, declared
     from cabench.spec import signature_defaults
 
     cls = plugin.load()
     card: dict[str, Any] = {"plugin": plugin.kind, **plugin.card, "parameters": signature_defaults(cls)}
+    if declared(cls):
+        card["what they may be"] = {name: allowed(may) for name, may in declared(cls).items()}
     if plugin.kind == "dataset":
         from cabench.codes import TARGET
 

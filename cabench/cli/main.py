@@ -32,8 +32,9 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in COMMANDS:
             raise UserError(f"There is no command '{cmd_name}'.{did_you_mean(cmd_name, COMMANDS)}")
-        command: Any = importlib.import_module(f"cabench.cli.{cmd_name.replace('-', '_')}").command
-        return command  # type: ignore[no-any-return]
+        module: Any = importlib.import_module(f"cabench.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Print the help lines without importing the commands."""

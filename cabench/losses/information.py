@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from cabench.losses.gaussian import kl_to_standard
 from cabench.losses.pairwise import squared_distances
 
 LOG_2PI = math.log(2 * math.pi)
@@ -60,7 +61,7 @@ def vub(mean: Tensor, logvar: Tensor) -> Tensor:
     """Return mean_i KL(q(. | c_i) || N(0, I)) (Alemi et al., 2016)."""
     with torch.autocast(mean.device.type, enabled=False):
         mean, logvar = _precise(mean, logvar)
-        return _mean(0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1))
+        return _mean(kl_to_standard(mean, logvar))
 
 
 def hsic(c: Tensor, s: Tensor) -> Tensor:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def code_discriminator(dim: int) -> nn.Sequential:
@@ -33,20 +29,3 @@ class ImageCodeDiscriminator(nn.Module):
         """Return logits."""
         logits: Tensor = self.head(torch.cat([self.trunk(image), code], 1))
         return logits[:, 0]
-
-
-@contextmanager
-def still_statistics(network: nn.Module) -> Iterator[None]:
-    """Normalise by the batch as in training, but keep the running statistics of every BatchNorm as they are.
-
-    For images that a generator drew: codes are computed with the running statistics, which shall be the data's.
-    """
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum

@@ -52,11 +52,12 @@ def test_no_augmentation_gives_the_whole_image(shape, size):
     assert torch.equal(views(x, Augmentation(size), generator()), whole(x, size))
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    ("shape", "change"),
+    [(s, c) for s in SHAPES.values() for c in CHANGES if s[0] == 3 or c not in COLOUR_ONLY],
+    ids=str,
+)
 def test_each_image_gets_its_own_draw(shape, change):
-    if change in COLOUR_ONLY and shape[0] == 1:
-        pytest.skip("a grey image has no colour")
     view = views(copies(shape), Augmentation(12, **CHANGES[change]), generator())
     kinds = {tuple(image.flatten().tolist()) for image in view}
     few = change in ("flip", "grey")  # two outcomes each

@@ -8,7 +8,7 @@ import torch
 
 from cabench import registry
 from cabench.testing import RULES, check_method, tiny_split
-from cabench.world import world_state
+from cabench.testing.world import world_state
 
 ROOT = Path(__file__).resolve().parents[2]
 FIT = "        rng = numpy_stream("

@@ -9,14 +9,16 @@ import pytest
 import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
-from vae_oracle import batch_of, draws, total, weights_of
+from training_step import batch_of, draws, total
+from vae_oracle import weights_of
 
 from cabench.augment.views import whole
 from cabench.codes import Augmentation, Codes, Split
 from cabench.errors import UserError
+from cabench.losses.gaussian import kl_of_variances
 from cabench.nets.discriminator import code_discriminator
 from cabench.train import EMBED_ROWS
-from cabench.vae import LOGVAR_RANGE, ContrastiveVAE, Gaussian, Latents, gaussian_kl, with_discriminator
+from cabench.vae import LOGVAR_RANGE, ContrastiveVAE, Gaussian, Latents, with_discriminator
 
 
 @dataclass(kw_only=True, eq=False)
@@ -77,7 +79,7 @@ def test_kl_is_that_of_diagonal_gaussians():
 def test_kl_of_background_codes_as_in_the_oracle():
     """METHODS 7: the total, and the part of the mean, alpha / 2 * ||mu||^2."""
     mean = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
-    total_kl, at_zero = (gaussian_kl(m, 0.1, 0.025).item() for m in (mean, torch.zeros_like(mean)))
+    total_kl, at_zero = (kl_of_variances(m, 0.1, 0.025).item() for m in (mean, torch.zeros_like(mean)))
     assert total_kl == pytest.approx(4.2137060, abs=1e-6)
     assert total_kl - at_zero == pytest.approx(2.6, abs=1e-12)
 
@@ -85,7 +87,7 @@ def test_kl_of_background_codes_as_in_the_oracle():
 def test_kl_of_a_fixed_variance_is_that_of_gaussians():
     mean = gaussian().mean
     exact = kl_divergence(Normal(mean, math.sqrt(0.3)), Normal(0.0, math.sqrt(0.7))).sum(1)
-    torch.testing.assert_close(gaussian_kl(mean, 0.3, 0.7), exact)
+    torch.testing.assert_close(kl_of_variances(mean, 0.3, 0.7), exact)
 
 
 def test_w2_is_the_mean_square_of_the_samples():

@@ -15,12 +15,13 @@ import torch
 from cabench import registry
 from cabench.codes import SPACES, Split
 from cabench.errors import UserError
+from cabench.loop import stratified_batches
 from cabench.method import Context
 from cabench.nets.encoder import SMALLEST
 from cabench.params import declared
 from cabench.spec import resolve, signature_defaults
 from cabench.testing import SMALL, check_method, tiny_split
-from cabench.train import LightningMethod, stratified_batches
+from cabench.train import LightningMethod
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = {name: plugin.load() for name, plugin in registry.find("method").items()}

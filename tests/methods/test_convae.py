@@ -3,18 +3,15 @@
 import pytest
 import torch
 from torch import nn
+from training_step import batch_of, draws, total, touched
 from vae_oracle import (
-    batch_of,
     cross_entropy,
     decoder_input,
-    draws,
     images,
     logits,
     moments_at_each_step,
     moved_by_each_step,
     salient_gradient,
-    total,
-    touched,
     weights_of,
 )
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from training_step import batch_of, draws, total, touched
 
 from cabench.api import load_method
 from cabench.augment.views import Canvas, whole
 from cabench.codes import Augmentation, Batch
 from cabench.methods.double_infogan import DoubleInfoGAN
 from cabench.nets.dcgan import Generator, NoisyDiscriminator
-from cabench.train import Draws
 
 SMALL = {"common_dim": 6, "salient_dim": 5, "epochs": 1, "batch_size": 12}
 C, S = 6, 5
@@ -35,8 +35,7 @@ def native(make_split):
 
 @pytest.fixture
 def batch(make_split):
-    split = make_split(n=20, share=0.35)
-    return Batch(torch.from_numpy(split.x), torch.from_numpy(split.y))
+    return batch_of(make_split(n=20, share=0.35).blind())
 
 
 def built(make_split, **params):
@@ -48,25 +47,6 @@ def built(make_split, **params):
 def only(batch, group):
     rows = batch.y == group
     return Batch(batch.x[rows], batch.y[rows])
-
-
-def draws(seed=0):
-    return Draws(torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed))
-
-
-def total(terms):
-    return sum(raw * weight for raw, weight in terms.values())
-
-
-def reached(method, loss):
-    """Return the networks that a loss sends a gradient."""
-    method.networks_.zero_grad(set_to_none=True)
-    loss.backward()
-    moved = {
-        name: [p.grad for p in net.parameters() if p.grad is not None] for name, net in method.networks_.items()
-    }
-    assert all(torch.isfinite(grad).all() for grads in moved.values() for grad in grads)
-    return {name for name, grads in moved.items() if any(grad.any() for grad in grads)}
 
 
 def softplus(value):
@@ -136,7 +116,7 @@ def test_each_players_step_sends_gradients_to_its_own_networks_alone(untrained, 
         untrained.networks_.requires_grad_(False)
         for name in player.networks:
             untrained.networks_[name].requires_grad_(True)
-        assert reached(untrained, total(player.loss(batch, draws()))) == own[player.name]
+        assert touched(untrained, total(player.loss(batch, draws()))) == own[player.name]
 
 
 @pytest.mark.parametrize(
@@ -151,17 +131,17 @@ def test_each_players_step_sends_gradients_to_its_own_networks_alone(untrained, 
     ],
 )
 def test_a_term_of_the_discriminator_reaches_the_encoders_that_it_reads(term, networks, untrained, batch):
-    assert reached(untrained, untrained.training_loss(batch, draws())[term][0]) == networks
+    assert touched(untrained, untrained.training_loss(batch, draws())[term][0]) == networks
 
 
 @pytest.mark.parametrize("term", ["adversarial", "class", "info_common", "info_salient", "reconstruction", "cr"])
 def test_every_term_of_the_generator_reaches_the_generator(term, untrained, batch):
-    assert "decoder" in reached(untrained, untrained.generator_loss(batch, draws())[term][0])
+    assert "decoder" in touched(untrained, untrained.generator_loss(batch, draws())[term][0])
 
 
 def test_background_sends_the_salient_code_no_error_of_images(untrained, batch):
     terms = untrained.training_loss(only(batch, 0), draws())
-    assert reached(untrained, terms["reconstruction"][0]) == {"common", "decoder"}
+    assert touched(untrained, terms["reconstruction"][0]) == {"common", "decoder"}
 
 
 @pytest.mark.parametrize("group", [0, 1])
@@ -170,13 +150,13 @@ def test_without_one_group_losses_and_gradients_are_finite(group, untrained, bat
     for player in untrained.players():
         terms = player.loss(there, draws())
         assert all(torch.isfinite(raw) for raw, _ in terms.values())
-        reached(untrained, total(terms))
+        touched(untrained, total(terms))
 
 
 def test_without_background_its_term_is_exactly_zero_and_on_the_graph(untrained, batch):
     null, _ = untrained.training_loss(only(batch, 1), draws())["null"]
     assert null.item() == 0
-    assert reached(untrained, null) == set()
+    assert touched(untrained, null) == set()
 
 
 def test_drawn_background_images_have_a_salient_code_of_zero_and_each_group_the_size_of_the_batch(untrained):
@@ -295,7 +275,7 @@ def test_the_native_networks_step_like_the_matched_ones(native, batch):
         native.networks_.train().requires_grad_(False)
         for name in player.networks:
             native.networks_[name].requires_grad_(True)
-        assert reached(native, total(player.loss(few, draws()))) == own[player.name]
+        assert touched(native, total(player.loss(few, draws()))) == own[player.name]
     native.networks_.requires_grad_(True)
 
 

@@ -5,16 +5,13 @@ import math
 import pytest
 import torch
 from torch import nn
+from training_step import batch_of, draws, total, touched
 from vae_oracle import (
-    batch_of,
     decoder_input,
-    draws,
     images,
     moments_at_each_step,
     moved_by_each_step,
     salient_gradient,
-    total,
-    touched,
     weights_of,
 )
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from training_step import batch_of, draws, total, touched
 
 from cabench.augment.views import whole
-from cabench.codes import Batch
 from cabench.errors import UserError
 from cabench.method import Context
 from cabench.methods.dann import DANN
@@ -15,7 +15,6 @@ from cabench.methods.simclr import SimCLR
 from cabench.methods.simclr_target import SimCLRTarget
 from cabench.methods.supervised_y import SupervisedY
 from cabench.spec import resolve
-from cabench.train import Draws
 
 TAU = 0.5
 NEW = (SimCLRTarget, SupervisedY, DANN)
@@ -24,29 +23,6 @@ NEW = (SimCLRTarget, SupervisedY, DANN)
 def fit(cls, split, validation=None, **changes):
     method = cls(**{"dim": 6, "epochs": 1, "batch_size": 12} | changes)
     return method.fit(split.blind(), validation and validation.blind(), Context())
-
-
-def batch_of(split, rows=slice(None)):
-    return Batch(torch.from_numpy(split.x[rows]), torch.from_numpy(split.y[rows]))
-
-
-def draws(seed=0):
-    return Draws(torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed))
-
-
-def total(terms):
-    return sum(raw * weight for raw, weight in terms.values())
-
-
-def touched(method, loss):
-    """Return the names of the networks that a loss sends a gradient to."""
-    method.networks_.zero_grad(set_to_none=True)
-    loss.backward()
-    return {
-        name
-        for name, network in method.networks_.items()
-        if any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
-    }
 
 
 def record(method, name, calls):

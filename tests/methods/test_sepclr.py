@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from training_step import batch_of, draws, total, touched
 
 from cabench.augment.views import views
-from cabench.codes import Batch
 from cabench.method import Context
 from cabench.methods.sepclr import ESTIMATORS, Heads, SepCLR, sepclr_terms
 from cabench.nets.posterior import Posterior
-from cabench.train import Draws
 
 TERMS = ("k_jem", "vclub", "vclub_s", "vl1out", "vub", "tc", "mmd", "hsic")
 MODEL = {"common", "common_head", "salient", "salient_head"}
@@ -31,31 +30,8 @@ def fitted(make_split):
     return lambda *args, **changes: make(*args, **changes).fit(make_split().blind(), None, Context())
 
 
-def batch_of(split, rows=slice(None)):
-    return Batch(torch.from_numpy(split.x[rows]), torch.from_numpy(split.y[rows]))
-
-
-def draws(seed=0):
-    return Draws(torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed))
-
-
 def history_name(mi_term):
     return "joint_entropy" if mi_term == "k_jem" else mi_term
-
-
-def total(terms):
-    return sum(raw * weight for raw, weight in terms.values())
-
-
-def touched(method, loss):
-    """Return the names of the networks that a loss sends a gradient to."""
-    method.networks_.zero_grad(set_to_none=True)
-    loss.backward()
-    return {
-        name
-        for name, network in method.networks_.items()
-        if any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
-    }
 
 
 # --- METHODS 2.1 and 2.3, line by line, on lists of Python floats: one list of rows per view ------

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from training_step import batch_of, draws, total, touched
 
 from cabench.augment.views import whole
 from cabench.codes import TARGET, Batch, Factor
@@ -19,7 +20,6 @@ from cabench.methods.sepclr_attributes import (
     native_encoder,
 )
 from cabench.spec import signature_defaults
-from cabench.train import Draws
 
 TAU = 0.5
 SALIENT = {"uniformity_salient", "attributes", "null"}
@@ -33,33 +33,9 @@ def fitted(make_split):
     return method.fit(make_split(), None, Context())
 
 
-def batch_of(split, rows=slice(None)):
-    labels = {name: torch.from_numpy(column[rows]).float() for name, column in split.labels.items()}
-    return Batch(torch.from_numpy(split.x[rows]), torch.from_numpy(split.y[rows]), labels)
-
-
-def draws(seed=0):
-    return Draws(torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed))
-
-
-def total(terms):
-    return sum(raw * weight for raw, weight in terms.values())
-
-
 def average(values):
     values = list(values)
     return sum(values) / len(values) if values else 0.0
-
-
-def touched(method, loss):
-    """Return the names of the networks that a loss sends a gradient to."""
-    method.networks_.zero_grad(set_to_none=True)
-    loss.backward()
-    return {
-        name
-        for name, network in method.networks_.items()
-        if any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
-    }
 
 
 def in_double(method):

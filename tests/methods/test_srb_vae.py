@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
+from training_step import batch_of, draws, total, touched
 
 from cabench.api import load_method
 from cabench.augment.views import whole
 from cabench.codes import Batch
 from cabench.methods.srb_vae import SRBVAE
-from cabench.train import Draws
 
 SMALL = {"common_dim": 6, "salient_dim": 5, "epochs": 1, "batch_size": 12}
 C, S = 6, 5
@@ -34,21 +34,12 @@ def native(make_split):
 
 @pytest.fixture
 def batch(make_split):
-    split = make_split(n=20, share=0.35)
-    return Batch(torch.from_numpy(split.x), torch.from_numpy(split.y))
+    return batch_of(make_split(n=20, share=0.35).blind())
 
 
 def only(batch, group):
     rows = batch.y == group
     return Batch(batch.x[rows], batch.y[rows])
-
-
-def draws(seed=0):
-    return Draws(torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed))
-
-
-def total(terms):
-    return sum(raw * weight for raw, weight in terms.values())
 
 
 def gradients(method, loss):
@@ -60,13 +51,6 @@ def gradients(method, loss):
         )
         for name, network in method.networks_.items()
     }
-
-
-def reached(method, loss):
-    """Return the networks that a loss sends a gradient."""
-    found = gradients(method, loss)
-    assert all(torch.isfinite(grad).all() for grad in found.values())
-    return {name for name, grad in found.items() if grad.any()}
 
 
 def softplus(value):
@@ -144,11 +128,11 @@ def test_each_players_step_sends_gradients_to_its_own_networks_alone(untrained, 
         untrained.networks_.requires_grad_(False)
         for name in player.networks:
             untrained.networks_[name].requires_grad_(True)
-        assert reached(untrained, total(player.loss(batch, draws()))) == own[player.name]
+        assert touched(untrained, total(player.loss(batch, draws()))) == own[player.name]
 
 
 def test_the_discriminators_loss_goes_back_to_no_other_network(untrained, batch):
-    assert reached(untrained, total(untrained.discriminator_loss(batch, draws()))) == {D_B, D_T}
+    assert touched(untrained, total(untrained.discriminator_loss(batch, draws()))) == {D_B, D_T}
 
 
 def test_the_released_objective_has_one_player_for_all_networks(make_split):
@@ -166,17 +150,17 @@ def test_the_released_objective_has_one_player_for_all_networks(make_split):
     ],
 )
 def test_a_term_reaches_its_side_of_the_divergence(term, networks, untrained, batch):
-    assert reached(untrained, untrained.training_loss(batch, draws())[term][0]) == networks
+    assert touched(untrained, untrained.training_loss(batch, draws())[term][0]) == networks
 
 
 def test_background_never_moves_the_salient_encoder(untrained, batch):
     loss = total(untrained.training_loss(only(batch, 0), draws()))
-    assert reached(untrained, loss) == {"common", "decoder", "reference", D_B}
+    assert touched(untrained, loss) == {"common", "decoder", "reference", D_B}
 
 
 def test_targets_never_move_the_reference(untrained, batch):
     loss = total(untrained.training_loss(only(batch, 1), draws()))
-    assert reached(untrained, loss) == {"common", "salient", "decoder", D_T}
+    assert touched(untrained, loss) == {"common", "salient", "decoder", D_T}
 
 
 @pytest.mark.parametrize("objective", ["adversarial", "official_joint"])
@@ -187,7 +171,7 @@ def test_without_one_group_losses_and_gradients_are_finite(group, objective, mak
     for player in method.players():
         terms = player.loss(only(batch, group), draws())
         assert all(torch.isfinite(raw) for raw, _ in terms.values())
-        reached(method, total(terms))
+        touched(method, total(terms))
     assert all(torch.isfinite(value).all() for value in method.networks_.state_dict().values())
 
 
@@ -220,9 +204,13 @@ def test_background_images_are_decoded_from_the_reference(untrained, batch):
 
 def test_the_background_discriminator_sees_no_salient_code(untrained, batch):
     widths = {}
-    for name in (D_B, D_T):
-        hook = lambda module, args, name=name: widths.update({name: args[1].shape})  # noqa: E731
-        untrained.networks_[name].register_forward_pre_hook(hook)
+
+    def watch(name):
+        network = untrained.networks_[name]
+        network.register_forward_pre_hook(lambda module, args: widths.update({name: args[1].shape}))
+
+    watch(D_B)
+    watch(D_T)
     untrained.training_loss(batch, draws())
     assert widths == {D_B: (13, C), D_T: (7, C + S)}
 
@@ -293,7 +281,7 @@ def test_the_native_networks_step_like_the_matched_ones(native, batch):
         native.networks_.train().requires_grad_(False)
         for name in player.networks:
             native.networks_[name].requires_grad_(True)
-        assert reached(native, total(player.loss(few, draws()))) == own[player.name]
+        assert touched(native, total(player.loss(few, draws()))) == own[player.name]
     native.networks_.requires_grad_(True)
 
 

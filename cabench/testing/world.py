@@ -36,7 +36,7 @@ def world_state() -> dict[str, Any]:
 
 def seed_generators(seed: int) -> None:
     """Put the global generators of Python, numpy and torch somewhere else."""
-    random.seed(seed)  # type: ignore[attr-defined, unused-ignore]
+    random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
@@ -53,7 +53,8 @@ def _set_environment(environment: dict[str, str]) -> None:
 
 def _set_warnings(filters: list[Any]) -> None:
     warnings.resetwarnings()
-    warnings.filters[:] = filters  # type: ignore[index]
+    active: Any = warnings.filters
+    active[:] = filters
 
 
 def _set_signals(handlers: dict[int, Any]) -> None:
@@ -80,8 +81,7 @@ WORLD: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "a signal handler": (lambda: {n: signal.getsignal(n) for n in signal.valid_signals()}, _set_signals),
     "the warning filters": (lambda: list(warnings.filters), _set_warnings),
     "the root logger": (lambda: (logging.getLogger().level, list(logging.getLogger().handlers)), _set_logging),
-    # Beside methods/ mypy takes methods/random.py for Python's.
-    "the generator of Python": (random.getstate, random.setstate),  # type: ignore[attr-defined, unused-ignore]
+    "the generator of Python": (random.getstate, random.setstate),
     "the generator of numpy": (_numpy_state, np.random.set_state),
     "the generator of torch": (
         lambda: torch.get_rng_state().tolist(),
