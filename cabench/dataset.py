@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -231,13 +233,17 @@ class Dataset(ABC):
             raise UserError(
                 f"variant={self.variant} of '{self.name}' is a recipe for its real files; add --source real."
             )
-        parts = {}
-        first_group = 0
-        for part, n in zip(PARTS, self.sizes[tier], strict=True):
-            rendered = render(self, n, self.part_seed(part), part)
-            parts[part] = self.split(rendered, np.arange(first_group, first_group + n))
-            first_group += n
-        return Splits(**parts)
+        sizes = self.sizes[tier]
+        # Side by side: renderers spend their time in numpy and torch, which let another thread go on.
+        with ThreadPoolExecutor(2) as pool:
+            seeds = map(self.part_seed, PARTS)
+            rendered = list(pool.map(render, repeat(self), sizes, seeds, PARTS))
+        starts = np.cumsum((0, *sizes))
+        splits = (
+            self.split(images, np.arange(start, start + n))
+            for images, start, n in zip(rendered, starts, sizes, strict=False)
+        )
+        return Splits(*splits)
 
     def part_seed(self, part: str) -> int:
         """Return the seed with which `load` renders a part."""
