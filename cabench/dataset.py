@@ -238,10 +238,10 @@ class Dataset(ABC):
         with ThreadPoolExecutor(2) as pool:
             seeds = map(self.part_seed, PARTS)
             rendered = list(pool.map(render, repeat(self), sizes, seeds, PARTS))
-        starts = np.cumsum((0, *sizes))
+        starts = np.cumsum((0, *sizes[:-1]))
         splits = (
             self.split(images, np.arange(start, start + n))
-            for images, start, n in zip(rendered, starts, sizes, strict=False)
+            for images, start, n in zip(rendered, starts, sizes, strict=True)
         )
         return Splits(*splits)
 
