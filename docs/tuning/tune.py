@@ -24,52 +24,63 @@ from cabench.execute import measure
 from cabench.metrics.evaluate import Ceilings, home_scores
 
 FILE = Path(__file__).with_name("quick.csv")
+WORKERS = 2
 COLUMNS = ("method", "dataset", "params", "info", "leak", "CAscore", "cpu_s", "trend")
 DATASETS = ("cifar_mnist", "odir_subtypes")
+SMALL = {"batch_size": 64}
+HALF = {"common_beta": 0.5, "salient_beta": 0.5}
 TRIALS: dict[str, list[dict[str, Any]]] = {
-    "sepclr": [{}, {"mi_weight": 10.0}, {"mi_weight": 30.0}, {"learning_rate": 2e-3}, {"learning_rate": 8e-3}],
+    "sepclr": [{}, {"mi_weight": 5.0}, {"mi_weight": 40.0}, {"learning_rate": 2e-3}, {"learning_rate": 8e-3}],
     "cvae": [
         {},
-        {"common_beta": 0.5, "salient_beta": 0.5},
-        {"common_beta": 0.2, "salient_beta": 0.2},
+        HALF,
+        {"salient_beta": 0.2},
         {"learning_rate": 8e-3},
-        {"salient_beta": 0.3},
+        {"learning_rate": 8e-3, "common_beta": 0.2, "salient_beta": 0.2},
     ],
     "convae": [
         {},
-        {"common_beta": 0.5, "salient_beta": 0.5},
+        HALF,
         {"tc_weight": 10.0},
-        {"tc_weight": 10.0, "common_beta": 0.5, "salient_beta": 0.5},
-        {"learning_rate": 8e-3, "common_beta": 0.5, "salient_beta": 0.5},
+        HALF | {"tc_weight": 10.0},
+        HALF | {"learning_rate": 8e-3},
     ],
     "sepvae": [
         {},
-        {"common_beta": 0.5, "salient_beta": 0.5},
-        {"common_beta": 0.5, "salient_beta": 0.5, "tc_weight": 10.0},
-        {"common_beta": 0.5, "salient_beta": 0.5, "prior_variance": 0.05},
-        {"learning_rate": 8e-3, "common_beta": 0.5, "salient_beta": 0.5},
+        HALF,
+        HALF | {"tc_weight": 10.0},
+        HALF | {"prior_variance": 0.05},
+        HALF | {"learning_rate": 8e-3},
     ],
     "mmcvae": [
         {},
-        {"common_beta": 0.5, "salient_beta": 0.5},
+        HALF,
         {"common_mmd_weight": 20.0, "salient_mmd_weight": 2.0},
         {"common_mmd_weight": 78.0, "salient_mmd_weight": 7.8},
-        {"learning_rate": 8e-3, "common_beta": 0.5, "salient_beta": 0.5},
+        HALF | {"learning_rate": 8e-3},
     ],
     "srb_vae": [
         {},
-        {"adversarial_weight": 0.1},
-        {"adversarial_weight": 10.0},
-        {"latent_weight": 0.1},
-        {"learning_rate": 1e-3},
+        SMALL,
+        SMALL | {"learning_rate": 1e-3},
+        SMALL | {"adversarial_weight": 0.1},
+        SMALL | {"latent_weight": 0.1},
     ],
     "double_infogan": [
         {},
-        {"learning_rate": 3e-4},
-        {"learning_rate": 3e-3},
+        {"learning_rate": 1e-3},
+        {"learning_rate": 1e-2},
         {"reconstruction_weight": 10.0},
-        {"batch_size": 64},
+        {"batch_size": 32, "learning_rate": 1e-3},
     ],
+    "dann": [
+        {},
+        {"adversary_weight": 0.3},
+        {"adversary_weight": 3.0},
+        {"adversary_steps": 1},
+        {"adversary_rate": 1e-2},
+    ],
+    "cpca_plus_plus": [{"ridge": ridge} for ridge in (1e-3, 1e-2, 0.1, 0.3, 1.0)],
 }
 
 
@@ -120,7 +131,7 @@ def main(names: list[str]) -> None:
         for params in TRIALS[method]
         if (method, dataset, json.dumps(params, sort_keys=True)) not in done
     ]
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(WORKERS) as pool:
         for future in [pool.submit(trial, *item) for item in todo]:
             row = future.result()
             with FILE.open("a", newline="") as file:
