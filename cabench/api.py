@@ -13,7 +13,7 @@ from cabench.codes import Splits
 from cabench.dataset import SOURCES, TIERS
 from cabench.errors import UserError, did_you_mean
 from cabench.execute import execute, measure
-from cabench.metrics.evaluate import Ceilings
+from cabench.metrics.evidence import Ceilings
 from cabench.model_file import MODEL_FILE, read_model
 from cabench.plan import make_plan, tier_settings
 from cabench.report.frame import frame
@@ -111,12 +111,22 @@ def find_run(run_id: str, results: str | Path = "results") -> Record:
     return record
 
 
-def evaluate(method: Any, splits: Splits, ceilings: Ceilings | None = None) -> pd.DataFrame:
-    """Probe both codes of a fitted method for every factor; one row per metric, factor and space.
+def evaluate(
+    method: Any, splits: Splits, ceilings: Ceilings | None = None, metrics: str = "core"
+) -> pd.DataFrame:
+    """Measure both codes of a fitted method; one row per metric, factor and space.
 
-    `info`, `leak` and `CAscore` need `ceilings`, (factor, metric) -> supervised score, as their scale.
+    Args:
+        method: fitted.
+        splits: the data set; the metrics of the test part are fitted on its other parts.
+        ceilings: (factor, metric) -> supervised score: the scale of `info`, `leak` and `CAscore`.
+        metrics: "core", "full", or families and metrics by name.
+
+    Raises:
+        UserError: there is no such metric.
+
     """
-    return pd.DataFrame(measure(method, splits, ceilings))
+    return pd.DataFrame(measure(method, splits, ceilings, metrics))
 
 
 def run(
@@ -130,6 +140,7 @@ def run(
     overrides: Iterable[str] = (),
     plugins: Iterable[str | Path] = (),
     device: str = "auto",
+    metrics: str = "core",
 ) -> pd.DataFrame:
     """Run cells as `cabench run` does and return their metrics, one row each.
 
@@ -138,4 +149,5 @@ def run(
 
     """
     plan = make_plan(methods, datasets, seeds, tier, source, overrides, [Path(p) for p in plugins])
-    return frame(execute(plan, Store(Path(results)), Path(data_root) if data_root else None, device))
+    root = Path(data_root) if data_root else None
+    return frame(execute(plan, Store(Path(results)), root, device, metrics=metrics))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,25 +16,39 @@ import numpy as np
 from cabench import provenance
 from cabench.codes import SPACES, Codes, Splits
 from cabench.errors import UserError, did_you_mean
-from cabench.metrics.evaluate import Ceilings, evaluate_codes, home_scores
+from cabench.codes_file import CODES_FILE, kept, read_codes, write_codes
+from cabench.cost import fit_cost
+from cabench.metrics.catalogue import FAMILIES, families
+from cabench.metrics.evaluate import evaluate_families, evidence, home_scores
+from cabench.metrics.evidence import PARTS, PREDICTED, Ceilings, Evidence
 from cabench.plan import Plan, dataset_key
 from cabench.spec import RunSpec
 from cabench.store import SCHEMA_VERSION, Record, Store
 
 DEVICES = ("auto", "cpu", "cuda")
-# (cell, state, epoch, epochs); states: loading, preparing, ceiling, training, probing, done, failed, kept.
+# (cell, state, epoch, epochs); states: loading, preparing, ceiling, training, measuring, done, failed, kept.
 Watch = Callable[[RunSpec, str, int, int], None]
+FAILED: dict[str, Any] = {"status": "failed", "metrics": [], "families": {}, "cost": {}, "training": {}}
 
 
 def execute(
-    plan: Plan, store: Store, root: Path | None = None, device: str = "auto", watch: Watch = lambda *_: None
+    plan: Plan,
+    store: Store,
+    root: Path | None = None,
+    device: str = "auto",
+    watch: Watch = lambda *_: None,
+    metrics: str = "core",
 ) -> list[Record]:
     """Run every cell of the plan that has no finished record yet, and return all their records.
+
+    A finished cell that lacks some of the metrics, or holds those of an older version, is measured again from its
+    codes.
 
     Raises:
         UserError: a data set's raw files are missing, or the results folder cannot be written.
 
     """
+    wanted = families(metrics)
     store.check_writable()
     device = _device(device)
     shelf = _Shelf(plan, root)
@@ -41,13 +56,42 @@ def execute(
     for spec in plan.cells:
         record = store.read(spec.run_id)
         if record is None or record["status"] != "done":
-            record = _cell(spec, plan, store, shelf, device, watch)
+            record = _cell(spec, plan, store, shelf, device, watch, wanted)
             store.write(record)
             watch(spec, record["status"], 0, 0)
+        elif missing := outdated(record, wanted):
+            watch(spec, "measuring", 0, 0)
+            record = measure_again(record, store, missing)
+            watch(spec, "done", 0, 0)
         else:
             watch(spec, "kept", 0, 0)
         records.append(record)
     return records
+
+
+def outdated(record: Record, wanted: Sequence[str]) -> list[str]:
+    """Return the families of metrics that a record lacks, or holds in an older version."""
+    return [name for name in wanted if record["families"].get(name) != FAMILIES[name].version]
+
+
+def measure_again(record: Record, store: Store, chosen: Sequence[str]) -> Record:
+    """Compute families of metrics from the stored codes of a finished cell, and write its record.
+
+    Raises:
+        UserError: the codes are missing or damaged.
+
+    """
+    folder = store.folder(record["run_id"])
+    codes = read_codes(folder / CODES_FILE)
+    scale = {(row["factor"], row["name"]): row["ceiling"] for row in record["metrics"] if row["ceiling"] is not None}
+    seen = replace(codes, ceilings=scale, cost=record["cost"])
+    others = [row for row in record["metrics"] if row["family"] not in chosen]
+    record = record | {
+        "metrics": others + kept(evaluate_families(seen, chosen), folder),
+        "families": record["families"] | {name: FAMILIES[name].version for name in chosen},
+    }
+    store.write(record)
+    return record
 
 
 def check_codes(codes: Any, n: int) -> Codes:
@@ -68,13 +112,26 @@ def check_codes(codes: Any, n: int) -> Codes:
     return codes
 
 
-def measure(method: Any, splits: Splits, ceilings: Ceilings | None = None) -> list[dict[str, Any]]:
-    """Embed the three splits with a fitted method and return the metric rows."""
+def look(method: Any, splits: Splits, ceilings: Ceilings | None = None, **more: Any) -> Evidence:
+    """Embed the three splits with a fitted method and return what the metrics may see.
+
+    Raises:
+        ValueError: the codes are not what a method must give.
+
+    """
     codes = {}
-    for part in ("train", "validation", "test"):
+    for part in PARTS:
         split = getattr(splits, part)
         codes[part] = check_codes(method.embed(split.x), len(split))
-    return evaluate_codes(codes, splits, ceilings)
+    return evidence(codes, splits, ceilings, **more)
+
+
+def measure(
+    method: Any, splits: Splits, ceilings: Ceilings | None = None, metrics: str = "core"
+) -> list[dict[str, Any]]:
+    """Embed the three splits with a fitted method and return the metric rows."""
+    rows = evaluate_families(look(method, splits, ceilings), families(metrics))
+    return [{name: value for name, value in row.items() if name != PREDICTED} for row in rows]
 
 
 class _Shelf:
@@ -106,7 +163,9 @@ class _Shelf:
         return self._splits, self._digest
 
 
-def _cell(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, watch: Watch) -> Record:
+def _cell(
+    spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, watch: Watch, wanted: Sequence[str]
+) -> Record:
     clock = _Clock()
     record: Record = {
         "schema_version": SCHEMA_VERSION,
@@ -116,7 +175,6 @@ def _cell(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, w
         "spec": spec.to_json(),
     }
     digest: str | None = None
-    training: dict[str, Any] = {}
     watch(spec, "loading", 0, 0)
     try:
         splits, digest = shelf.take(spec, watch)
@@ -124,21 +182,20 @@ def _cell(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, w
         ceilings = _ceilings(spec, plan, store, shelf, device, watch)
         clock = _Clock()
         folder = store.folder(spec.run_id)
-        metrics, training = _fit_and_measure(spec, plan.methods, splits, ceilings, folder, device, watch)
-        outcome: dict[str, Any] = {"status": "done", "error": None, "metrics": metrics}
+        measured = _fit_and_measure(spec, plan, splits, ceilings, folder, device, watch, wanted)
+        outcome: dict[str, Any] = {"status": "done", "error": None} | measured
     except UserError as error:
         if digest is None:  # the data are missing: no cell of this data set can say anything
             raise
-        outcome = {"status": "failed", "error": str(error), "metrics": []}
+        outcome = FAILED | {"error": str(error)}
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        outcome = {"status": "failed", "error": reason, "traceback": traceback.format_exc(), "metrics": []}
+        outcome = FAILED | {"error": reason, "traceback": traceback.format_exc()}
     times = clock.read()
     return (
         record
         | outcome
         | {
-            "training": training,
             "provenance": provenance.static() | {"data_digest": digest, "device": device} | times,
         }
     )
@@ -146,41 +203,47 @@ def _cell(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, w
 
 def _fit_and_measure(
     spec: RunSpec,
-    methods: Mapping[str, Any],
+    plan: Plan,
     splits: Splits,
     ceilings: Ceilings,
     folder: Path,
     device: str,
     watch: Watch,
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    wanted: Sequence[str],
+) -> dict[str, Any]:
+    """Train and measure; keep model, codes and predictions in the folder and return the record's part."""
     from cabench.method import Context
     from cabench.model_file import MODEL_FILE, write_model
 
-    method = methods[spec.method](**spec.params)
+    method = plan.methods[spec.method](**spec.params)
     context = Context(
         seed=spec.seed, device=device, progress=lambda epoch, epochs: watch(spec, "training", epoch, epochs)
     )
     watch(spec, "training", 0, 0)
+    clock = _Clock()
     if method.supervision == "attributes":
         method.fit(splits.train, splits.validation, context)
     else:
         method.fit(splits.train.blind(), splits.validation.blind(), context)
+    cost = clock.read()
     unsaved = None
     try:
         write_model(folder / MODEL_FILE, method)
     except TypeError as error:  # someone's method that cannot be kept can still be measured
         unsaved = str(error)
-    watch(spec, "probing", 0, 0)
-    metrics = measure(method, splits, ceilings)
-    for row in metrics:
-        if not np.isfinite(row["value"]):
-            raise ValueError(f"{row['name']} of {row['factor']} is not a finite number")
-    training = {
-        "trend": getattr(method, "trend_", None),
-        "history": getattr(method, "history_", []),
-        "unsaved": unsaved,
+    watch(spec, "measuring", 0, 0)
+    seen = look(method, splits, ceilings, cost=fit_cost(method, splits.train, cost))
+    write_codes(folder / CODES_FILE, seen)
+    return {
+        "metrics": kept(evaluate_families(seen, wanted), folder),
+        "families": {name: FAMILIES[name].version for name in wanted},
+        "cost": seen.cost,
+        "training": {
+            "trend": getattr(method, "trend_", None),
+            "history": getattr(method, "history_", []),
+            "unsaved": unsaved,
+        },
     }
-    return metrics, training
 
 
 def _ceilings(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: str, watch: Watch) -> Ceilings:
@@ -197,7 +260,7 @@ def _ceilings(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: st
             watch(spec, "ceiling", epoch, epochs)
 
         folder = store.folder(ceiling.run_id, "references")
-        metrics, training = _fit_and_measure(ceiling, plan.methods, splits, {}, folder, device, relay)
+        measured = _fit_and_measure(ceiling, plan, splits, {}, folder, device, relay, families("core"))
         record = {
             "schema_version": SCHEMA_VERSION,
             "run_id": ceiling.run_id,
@@ -206,8 +269,7 @@ def _ceilings(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: st
             "spec": ceiling.to_json(),
             "status": "done",
             "error": None,
-            "metrics": metrics,
-            "training": training,
+            **measured,
             "provenance": provenance.static() | {"data_digest": digest, "device": device} | clock.read(),
         }
         store.write(record, "references")

@@ -11,7 +11,7 @@ from typing import Any
 
 from cabench.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Record = dict[str, Any]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from cabench.errors import UserError, did_you_mean
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -14,20 +16,104 @@ class Metric:
     direction: Literal["higher", "lower"]
     bounds: tuple[float, float]
     title: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Metrics that are computed together, by `measure` of the module of that name.
+
+    Attributes:
+        name: of the module.
+        version: raised when the numbers change; a record that holds older ones is measured again, not trained.
+        core: whether `run` computes it unless told otherwise.
+        metrics: what it yields.
+    """
+
+    name: str
+    version: int
+    core: bool
+    metrics: tuple[Metric, ...]
 
 
 INF = float("inf")
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("balanced_accuracy", "higher", (0, 1), "mean recall over classes of a linear probe"),
-        Metric("accuracy", "higher", (0, 1), "share of test rows that a linear probe gets right"),
-        Metric("r2", "higher", (-INF, 1), "variance of a continuous factor explained by a ridge probe"),
-        Metric("mae", "lower", (0, INF), "mean absolute error of a ridge probe, in the factor's unit"),
-        Metric("info", "higher", (0, 1), "mean over factors of what the home code holds, chance 0, ceiling 1"),
-        Metric("leak", "lower", (0, 1), "mean over factors of what the foreign code holds, chance 0, ceiling 1"),
-        Metric("CAscore", "higher", (0, 1), "harmonic mean of info and 1 - leak"),
-        Metric("delta_tot", "lower", (0, INF), "summed distance in points from perfect at home and chance abroad"),
-        Metric("delta_tot_y", "lower", (0, INF), "delta_tot with the factor `target` included"),
+# The non-linear probes of `information`.
+PROBES = {"knn": "20 neighbours", "mlp": "a small network", "trees": "boosted trees"}
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family(
+            "probe",
+            1,
+            True,
+            (
+                Metric("balanced_accuracy", "higher", (0, 1), "mean recall over classes of a linear probe"),
+                Metric("accuracy", "higher", (0, 1), "share of test rows that a linear probe gets right"),
+                Metric("r2", "higher", (-INF, 1), "variance of a continuous factor explained by a ridge probe"),
+                Metric("mae", "lower", (0, INF), "mean absolute error of a ridge probe", "the factor's"),
+                Metric("info", "higher", (0, 1), "mean over factors of what the home code holds"),
+                Metric("leak", "lower", (0, 1), "mean over factors of what the foreign code holds, less the excused"),
+                Metric("CAscore", "higher", (0, 1), "harmonic mean of info and 1 - leak"),
+                Metric("delta_tot", "lower", (0, INF), "summed distance from perfect at home, chance abroad", "points"),
+                Metric("delta_tot_y", "lower", (0, INF), "delta_tot with the factor `target` included", "points"),
+            ),
+        ),
+        Family(
+            "cost",
+            1,
+            True,
+            (
+                Metric("fit_wall_s", "lower", (0, INF), "seconds that the fit took", "s"),
+                Metric("fit_cpu_s", "lower", (0, INF), "CPU-seconds that the fit took, all threads", "s"),
+                Metric("images_per_s", "higher", (0, INF), "training images per second", "1/s"),
+                Metric("peak_memory_mb", "lower", (0, INF), "largest resident size of the process so far", "MB"),
+                Metric("parameters", "lower", (0, INF), "trained numbers, all networks"),
+                Metric("embed_mflop", "lower", (0, INF), "operations for the codes of one image", "MFLOP"),
+            ),
+        ),
+        Family(
+            "information",
+            1,
+            False,
+            (
+                *(
+                    metric
+                    for probe, title in PROBES.items()
+                    for metric in (
+                        Metric(f"balanced_accuracy_{probe}", "higher", (0, 1), f"mean recall over classes of {title}"),
+                        Metric(f"r2_{probe}", "higher", (-INF, 1), f"variance of a factor explained by {title}"),
+                    )
+                ),
+                Metric("usable_bits", "higher", (0, INF), "most information that a probe reads from a code", "bits"),
+                Metric("compression", "higher", (0, INF), "uniform over online code length of a factor, given a code"),
+                Metric("info_max", "higher", (0, 1), "info by the best of all probes"),
+                Metric("leak_max", "lower", (0, 1), "leak by the best of all probes"),
+                Metric("CAscore_max", "higher", (0, 1), "harmonic mean of info_max and 1 - leak_max"),
+            ),
+        ),
     )
 }
+METRICS = {metric.name: metric for family in FAMILIES.values() for metric in family.metrics}
+
+
+def families(words: str) -> list[str]:
+    """Return the families that "core", "full", or a list of families and metrics asks for, in the table's order.
+
+    Raises:
+        UserError: a word names none.
+
+    >>> families("leak"), families("core") == [f.name for f in FAMILIES.values() if f.core]
+    (['probe'], True)
+    """
+    chosen: set[str] = set()
+    for word in (part.strip() for part in words.split(",")):
+        if word in ("core", "full"):
+            chosen |= {family.name for family in FAMILIES.values() if family.core or word == "full"}
+        elif word in FAMILIES:
+            chosen.add(word)
+        elif word in METRICS:
+            chosen |= {family.name for family in FAMILIES.values() if METRICS[word] in family.metrics}
+        else:
+            known = ("core", "full", *FAMILIES, *METRICS)
+            raise UserError(f"There is no metric or family '{word}'.{did_you_mean(word, known)}")
+    return [name for name in FAMILIES if name in chosen]

@@ -1,8 +1,10 @@
-"""Linear probes: how well a factor is read from a code."""
+"""Linear probes: how well a factor is read from a code, and the separation scores made of that."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -11,42 +13,87 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, mean_absolu
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from cabench.codes import SPACES, Factor
+from cabench.metrics.evidence import PREDICTED, Evidence, Row, Rows
+from cabench.metrics.separation import separation
+
 INVERSE_PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2)
 RIDGE_PENALTIES = (1e-3, 1e-1, 1e1, 1e2, 1e3)
+# The share of a probability that goes to all classes alike: a class that a probe never saw costs bits, not infinity.
+SMOOTHING = 1e-3
 
-Part = tuple[np.ndarray, np.ndarray]
+Pair = tuple[np.ndarray, np.ndarray]
 
 
-def linear_probe(train: Part, validation: Part, test: Part, categorical: bool) -> dict[str, float]:
-    """Fit on train, choose the penalty on validation, score on test (METHODS 5.1).
+@dataclass(frozen=True)
+class Prediction:
+    """What a probe says of the test rows.
+
+    Attributes:
+        point: the class or the value (n,) that it reads; classes by the probe of the best balanced accuracy on
+            validation, values by that of the least squared error.
+        bits: -log2 of the probability, or of the density per unit of the factor, that it gives to the truth (n,);
+            from the probe of the fewest bits on validation.
+    """
+
+    point: np.ndarray
+    bits: np.ndarray
+
+
+def linear_probe(train: Pair, validation: Pair, test: Pair, categorical: bool) -> Prediction:
+    """Fit on train, choose the penalty on validation, predict test (METHODS 5.1).
 
     Args:
         train: a code (n, d) with the factor's values (n,); no NaN.
         validation: the same for the rows that choose the penalty.
-        test: the same for the rows that are scored.
+        test: the same for the rows that are predicted.
         categorical: multinomial logistic regression if true, ridge regression if not.
-
-    Returns:
-        balanced_accuracy and accuracy, or r2 and mae (in the factor's unit).
 
     Raises:
         ValueError: a part has no rows, or a categorical factor has one class only in train.
 
     >>> z = np.repeat([[0.0], [1.0]], 20, axis=0); t = np.repeat([0, 1], 20)
-    >>> linear_probe((z, t), (z, t), (z, t), categorical=True)["accuracy"]
+    >>> scores(t, linear_probe((z, t), (z, t), (z, t), categorical=True), True)["accuracy"]
     1.0
 
     """
+    codes = standardised(train, validation, test, categorical)
+    fit = _logistic if categorical else _ridge
+    # One BLAS thread: more only fight over small matrices.
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return fit(codes, train[1], validation[1], test[1])
+
+
+def standardised(train: Pair, validation: Pair, test: Pair, categorical: bool) -> list[np.ndarray]:
+    """Return the three codes, each column with mean 0 and variance 1 on train (a constant one stays 0).
+
+    Raises:
+        ValueError: a part has no rows, or a categorical factor has one class only in train.
+    """
     if min(len(train[1]), len(validation[1]), len(test[1])) == 0:
         raise ValueError("a probe needs rows in train, validation and test")
-    scaler = StandardScaler().fit(train[0].astype(np.float64))
-    codes = [scaler.transform(part[0].astype(np.float64)) for part in (train, validation, test)]
-    if not categorical:
-        centre, scale = float(train[1].mean()), float(train[1].std()) or 1.0
-        return _ridge(codes, train[1], validation[1], test[1], centre, scale)
-    if len(np.unique(train[1])) < 2:
+    if categorical and len(np.unique(train[1])) < 2:
         raise ValueError("a categorical probe needs two classes in train")
-    return _logistic(codes, train[1], validation[1], test[1])
+    scaler = StandardScaler().fit(train[0].astype(np.float64))
+    return [scaler.transform(part[0].astype(np.float64)) for part in (train, validation, test)]
+
+
+def scores(truth: np.ndarray, prediction: Prediction, categorical: bool) -> dict[str, float]:
+    """Return balanced_accuracy and accuracy, or r2 and mae (in the factor's unit), of values (n,)."""
+    point = prediction.point
+    if categorical:
+        return {"balanced_accuracy": balanced(truth, point), "accuracy": float(accuracy_score(truth, point))}
+    # Of equal values nothing can be explained; scikit-learn's convention there is 1 for a perfect guess.
+    r2 = float(r2_score(truth, point)) if np.ptp(truth) > 0 else 0.0
+    return {"r2": r2, "mae": float(mean_absolute_error(truth, point))}
+
+
+def balanced(truth: np.ndarray, point: np.ndarray) -> float:
+    """Return the balanced accuracy over the classes that occur in `truth` (n,)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
+        return float(balanced_accuracy_score(truth, point))
 
 
 def chance(train: np.ndarray, test: np.ndarray, categorical: bool, classes: int) -> dict[str, float]:
@@ -57,41 +104,108 @@ def chance(train: np.ndarray, test: np.ndarray, categorical: bool, classes: int)
     return {"r2": 0.0, "mae": float(np.abs(test - np.median(train)).mean())}
 
 
-def _logistic(
-    codes: list[np.ndarray], train: np.ndarray, validation: np.ndarray, test: np.ndarray
-) -> dict[str, float]:
-    best, best_score = test, -np.inf
+def class_bits(probabilities: np.ndarray, classes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return -log2 of the smoothed probability of the true classes.
+
+    Args:
+        probabilities: of the classes that a probe knows (n, k).
+        classes: which they are (k,), in order.
+        truth: the true classes (n,); one that is not among them has what smoothing leaves.
+    """
+    place = np.searchsorted(classes, truth).clip(max=len(classes) - 1)
+    known = classes[place] == truth
+    p = np.where(known, probabilities[np.arange(len(truth)), place], 0.0)
+    bits: np.ndarray = -np.log2((1 - SMOOTHING) * p + SMOOTHING / len(classes))
+    return bits
+
+
+def value_bits(point: np.ndarray, truth: np.ndarray, variance: float) -> np.ndarray:
+    """Return -log2 of the Gaussian density of true values (n,) about the points (n,)."""
+    nats = 0.5 * (np.square(truth - point) / variance + np.log(2 * np.pi * variance))
+    bits: np.ndarray = nats / np.log(2)
+    return bits
+
+
+def _logistic(codes: list[np.ndarray], train: np.ndarray, validation: np.ndarray, test: np.ndarray) -> Prediction:
+    point, bits, best, fewest = test, np.empty(0), -np.inf, np.inf
     model = LogisticRegression(max_iter=300, warm_start=True)
-    # One BLAS thread: more only fight over small matrices.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for penalty in INVERSE_PENALTIES:
-            model.set_params(C=penalty).fit(codes[0], train)
-            score = _balanced(validation, model.predict(codes[1]))
-            if score > best_score:
-                best, best_score = model.predict(codes[2]), score
-    return {"balanced_accuracy": _balanced(test, best), "accuracy": float(accuracy_score(test, best))}
+    for penalty in INVERSE_PENALTIES:
+        model.set_params(C=penalty).fit(codes[0], train)
+        watched, seen = (model.predict_proba(code) for code in codes[1:])
+        score = balanced(validation, model.classes_[watched.argmax(1)])
+        if score > best:
+            point, best = model.classes_[seen.argmax(1)], score
+        length = float(class_bits(watched, model.classes_, validation).mean())
+        if length < fewest:
+            bits, fewest = class_bits(seen, model.classes_, test), length
+    return Prediction(point, bits)
 
 
-def _balanced(truth: np.ndarray, predicted: np.ndarray) -> float:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
-        return float(balanced_accuracy_score(truth, predicted))
+def _ridge(codes: list[np.ndarray], train: np.ndarray, validation: np.ndarray, test: np.ndarray) -> Prediction:
+    centre, scale = float(train.mean()), float(train.std()) or 1.0
+    point, least = test, np.inf
+    for penalty in RIDGE_PENALTIES:
+        model = Ridge(alpha=penalty).fit(codes[0], (train - centre) / scale)
+        error = float(np.square(model.predict(codes[1]) * scale + centre - validation).mean())
+        if error < least:
+            point, least = model.predict(codes[2]) * scale + centre, error
+    return Prediction(point, value_bits(point, test, floored(least, scale)))
 
 
-def _ridge(
-    codes: list[np.ndarray],
-    train: np.ndarray,
-    validation: np.ndarray,
-    test: np.ndarray,
-    centre: float,
-    scale: float,
-) -> dict[str, float]:
-    best, best_score = test, np.inf
-    with threadpool_limits(1):
-        for penalty in RIDGE_PENALTIES:
-            model = Ridge(alpha=penalty).fit(codes[0], (train - centre) / scale)
-            error = float(np.square(model.predict(codes[1]) * scale + centre - validation).mean())
-            if error < best_score:
-                best, best_score = model.predict(codes[2]) * scale + centre, error
-    return {"r2": float(r2_score(test, best)), "mae": float(mean_absolute_error(test, best))}
+def floored(variance: float, scale: float) -> float:
+    """Return the variance of a Gaussian code: at least that of an error of a thousandth of the factor's spread."""
+    return max(variance, (1e-3 * scale) ** 2)
+
+
+def measure(evidence: Evidence) -> Rows:
+    """Yield the scores of both codes for every factor, then what they say together.
+
+    A foreign code's row carries `confounded`: what the same probe reads from the true factors of that space.
+    A headline row carries the points of the test rows.
+    """
+    rows: list[Row] = []
+    for factor in evidence.factors:
+        for space in SPACES:
+            parts = evidence.probed(factor, space)
+            guesses = chance(parts[0][1], parts[2][1], bool(factor.classes), len(factor.classes or ()))
+            prediction = linear_probe(*parts, categorical=bool(factor.classes))
+            ideal = confounded(evidence, factor) if space != factor.home else {}
+            for name, value in scores(parts[2][1], prediction, bool(factor.classes)).items():
+                row = evidence.row(name, value, factor, space=space, chance=guesses[name], n=len(parts[2][1]))
+                row["confounded"] = ideal.get(name)
+                rows.append(row | ({PREDICTED: prediction.point} if name == factor.metric else {}))
+    yield from rows
+    for name, value in separation(rows, evidence.factors).items():
+        if value is not None:
+            yield evidence.row(name, value)
+
+
+def confounded(evidence: Evidence, factor: Factor) -> dict[str, float]:
+    """Return what a probe reads of a factor from the true factors of the other space (METHODS 5.2).
+
+    A perfect code of that space knows as much without any leakage. Empty if that space has no factors.
+    """
+    others = [other for other in evidence.factors if other.home != factor.home]
+    pairs = []
+    for part in evidence.parts:
+        rows = part.rows(factor)
+        pairs.append((attributes(part.labels, others, rows), part.values(factor, rows)))
+    if not pairs[0][0].shape[1]:
+        return {}
+    prediction = linear_probe(*pairs, categorical=bool(factor.classes))
+    return scores(pairs[2][1], prediction, bool(factor.classes))
+
+
+def attributes(labels: Mapping[str, np.ndarray], factors: Iterable[Factor], rows: np.ndarray) -> np.ndarray:
+    """Return the true factors as a code (n, k): a column per class or value, and one for what is missing."""
+    columns = []
+    for factor in factors:
+        values = labels[factor.name][rows]
+        missing = np.isnan(values)
+        filled = np.where(missing, 0.0, values)
+        if factor.classes:
+            columns += [(filled == k) & ~missing for k in range(len(factor.classes))]
+        else:
+            columns.append(filled)
+        columns.append(missing)
+    return np.stack(columns, 1).astype(float) if columns else np.empty((int(rows.sum()), 0))

@@ -27,7 +27,8 @@ def separation(rows: Iterable[Mapping[str, Any]], factors: Iterable[Factor]) -> 
     """Summarise the headline probes of one cell.
 
     Args:
-        rows: metric rows with name, factor, space, value, chance, ceiling (None if not known).
+        rows: metric rows with name, factor, space, value, chance, ceiling (None if not known) and, of foreign codes,
+            confounded: what the true factors of that space give away, which counts as no leakage (METHODS 5.4).
         factors: the data set's factors.
 
     Returns:
@@ -46,7 +47,9 @@ def separation(rows: Iterable[Mapping[str, Any]], factors: Iterable[Factor]) -> 
         chance, ceiling = at_home["chance"], at_home["ceiling"]
         if ceiling is not None and ceiling - chance > LEAST_RANGE:
             home_gains.append(gain(at_home["value"], chance, ceiling))
-            foreign_gains.append(gain(abroad["value"], chance, ceiling))
+            given = abroad.get("confounded")
+            excused = gain(given, chance, ceiling) if given is not None else 0.0
+            foreign_gains.append(max(0.0, gain(abroad["value"], chance, ceiling) - excused))
         if factor.classes:
             distance = 100 * (abs(at_home["value"] - 1.0) + abs(abroad["value"] - chance))
             deltas["delta_tot_y"] += distance

@@ -1,0 +1,85 @@
+"""Codes, labels and predictions of a run on disk, so that it can be measured and compared without training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from cabench.codes import SPACES, Codes, Factor
+from cabench.errors import UserError
+from cabench.metrics.evidence import PARTS, PREDICTED, Evidence, Part, Row
+from cabench.store import write_bytes
+
+# In a run's folder.
+CODES_FILE = "codes.safetensors"
+PREDICTIONS_FILE = "predictions.safetensors"
+FACTORS = "factors"
+
+
+def write_codes(path: Path, evidence: Evidence) -> None:
+    """Write codes (float32), groups and labels of the three splits, whole or not at all.
+
+    Raises:
+        UserError: the folder is read-only or full.
+    """
+    from safetensors.numpy import save
+
+    arrays: dict[str, np.ndarray] = {}
+    for name, part in zip(PARTS, evidence.parts, strict=True):
+        arrays |= {f"{name}/code/{space}": part.codes[space].astype(np.float32) for space in SPACES}
+        arrays |= {f"{name}/label/{factor.name}": part.labels[factor.name] for factor in evidence.factors}
+        arrays |= {f"{name}/y": part.y, f"{name}/groups": part.groups}
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_bytes(path, save(whole, {FACTORS: json.dumps([asdict(factor) for factor in evidence.factors])}))
+
+
+def read_codes(path: Path) -> Evidence:
+    """Return what `write_codes` kept: evidence without ceilings, cost and swaps.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stored = json.loads(file.metadata()[FACTORS])
+        factors = tuple(Factor(**factor | {"classes": _classes(factor["classes"])}) for factor in stored)
+        parts = {name: _part(arrays, name, factors) for name in PARTS}
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} holds no codes ({type(error).__name__}: {error}); remove {path.parent} and run its cell again."
+        ) from error
+    return Evidence(factors, **parts)
+
+
+def kept(rows: list[Row], folder: Path) -> list[Row]:
+    """Move what headline probes predict from their rows into a file, by "factor/space"; returns the rows.
+
+    Raises:
+        UserError: the folder is read-only or full.
+        ValueError: a value is not a finite number.
+    """
+    from safetensors.numpy import save
+
+    for row in rows:
+        if not np.isfinite(row["value"]):
+            raise ValueError(f"{row['name']} of {row['factor']} is not a finite number")
+    predicted = {f"{row['factor']}/{row['space']}": row.pop(PREDICTED) for row in rows if PREDICTED in row}
+    if predicted:
+        write_bytes(folder / PREDICTIONS_FILE, save(predicted))
+    return rows
+
+
+def _part(arrays: dict[str, np.ndarray], name: str, factors: tuple[Factor, ...]) -> Part:
+    codes = Codes(*(arrays[f"{name}/code/{space}"] for space in SPACES))
+    labels = {factor.name: arrays[f"{name}/label/{factor.name}"] for factor in factors}
+    return Part(codes, arrays[f"{name}/y"], labels, arrays[f"{name}/groups"])
+
+
+def _classes(classes: list[str] | None) -> tuple[str, ...] | None:
+    return None if classes is None else tuple(classes)
