@@ -95,20 +95,42 @@ def find_run(run_id: str, results: str | Path = "results") -> Record:
         UserError: there is none, there are several, or the run is not done.
 
     """
+    found = _beginning_with(run_id, results)
+    if len(found) > 1:
+        names = [record["run_id"] for record in found]
+        some = ", ".join(names[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
+        raise UserError(f"'{run_id}' is the beginning of {len(found)} runs, give more of one: {some}")
+    (record,) = found
+    if record["status"] != "done":
+        raise UserError(f"The run {record['run_id']} is not done but {record['status']} ({record['error']}).")
+    return record
+
+
+def find_runs(words: Iterable[str], results: str | Path = "results") -> list[Record]:
+    """Return the finished runs whose ids begin with one of the words; all of them for "all".
+
+    Raises:
+        UserError: no finished run begins with a word.
+
+    """
+    found: dict[str, Record] = {}
+    for word in words:
+        done = [r for r in _beginning_with("" if word == "all" else word, results) if r["status"] == "done"]
+        if not done:
+            raise UserError(f"No run of '{word}' in {results} is done; `cabench run` goes on with them.")
+        found |= {record["run_id"]: record for record in done}
+    return list(found.values())
+
+
+def _beginning_with(text: str, results: str | Path) -> list[Record]:
     known = {record["run_id"]: record for record in Store(Path(results)).records()}
     if not known:
         raise UserError(f"There are no runs in {results}; run `cabench run` first or name another --results.")
-    found = [name for name in known if name.startswith(run_id)]
+    found = [record for name, record in known.items() if name.startswith(text)]
     if not found:
         cells = {name.rsplit("-", 2)[0] for name in known}  # without seed and hash
-        raise UserError(f"There is no run '{run_id}' in {results}.{did_you_mean(run_id, cells)}")
-    if len(found) > 1:
-        some = ", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
-        raise UserError(f"'{run_id}' is the beginning of {len(found)} runs, give more of one: {some}")
-    record = known[found[0]]
-    if record["status"] != "done":
-        raise UserError(f"The run {found[0]} is not done but {record['status']} ({record['error']}).")
-    return record
+        raise UserError(f"There is no run '{text}' in {results}.{did_you_mean(text, cells)}")
+    return found
 
 
 def evaluate(

@@ -20,10 +20,11 @@ from cabench.codes_file import CODES_FILE, kept, read_codes, write_codes
 from cabench.cost import fit_cost
 from cabench.metrics.catalogue import FAMILIES, families
 from cabench.metrics.evaluate import evaluate_families, evidence, home_scores
-from cabench.metrics.evidence import PARTS, PREDICTED, Ceilings, Evidence
+from cabench.metrics.evidence import PARTS, PREDICTED, Ceilings, Evidence, Swaps
 from cabench.plan import Plan, dataset_key
 from cabench.spec import RunSpec
 from cabench.store import SCHEMA_VERSION, Record, Store
+from cabench.swaps import swap_images
 
 DEVICES = ("auto", "cpu", "cuda")
 # (cell, state, epoch, epochs); states: loading, preparing, ceiling, training, measuring, done, failed, kept.
@@ -61,7 +62,8 @@ def execute(
             watch(spec, record["status"], 0, 0)
         elif missing := outdated(record, wanted):
             watch(spec, "measuring", 0, 0)
-            record = measure_again(record, store, missing)
+            classes = plan.methods[spec.method], plan.datasets[spec.dataset]
+            record = measure_again(record, store, missing, *classes)
             watch(spec, "done", 0, 0)
         else:
             watch(spec, "kept", 0, 0)
@@ -74,17 +76,34 @@ def outdated(record: Record, wanted: Sequence[str]) -> list[str]:
     return [name for name in wanted if record["families"].get(name) != FAMILIES[name].version]
 
 
-def measure_again(record: Record, store: Store, chosen: Sequence[str]) -> Record:
-    """Compute families of metrics from the stored codes of a finished cell, and write its record.
+def measure_again(record: Record, store: Store, chosen: Sequence[str], method: type, dataset: type) -> Record:
+    """Compute families of metrics from what a finished cell has kept, and write its record.
+
+    Args:
+        record: of the cell.
+        store: where it lies.
+        chosen: the families.
+        method: the cell's class of method; its model is read if images are to be drawn.
+        dataset: the cell's class of data set; it renders if images are to be drawn.
 
     Raises:
-        UserError: the codes are missing or damaged.
+        UserError: codes or model are missing or damaged.
 
     """
+    from cabench.model_file import MODEL_FILE, read_model
+
+    spec = RunSpec(**record["spec"])
     folder = store.folder(record["run_id"])
     codes = read_codes(folder / CODES_FILE)
     scale = {(row["factor"], row["name"]): row["ceiling"] for row in record["metrics"] if row["ceiling"] is not None}
-    seen = replace(codes, ceilings=scale, cost=record["cost"])
+
+    def swaps() -> Swaps | None:
+        if not hasattr(method, "swap"):
+            return None
+        fitted = read_model(folder / MODEL_FILE, method(**spec.params))
+        return swap_images(fitted, dataset(**spec.dataset_params), spec)
+
+    seen = replace(codes, ceilings=scale, cost=record["cost"], swaps=swaps)
     others = [row for row in record["metrics"] if row["family"] not in chosen]
     record = record | {
         "metrics": others + kept(evaluate_families(seen, chosen), folder),
@@ -232,7 +251,9 @@ def _fit_and_measure(
     except TypeError as error:  # someone's method that cannot be kept can still be measured
         unsaved = str(error)
     watch(spec, "measuring", 0, 0)
-    seen = look(method, splits, ceilings, cost=fit_cost(method, splits.train, cost))
+    dataset = plan.datasets[spec.dataset](**spec.dataset_params)
+    facts = fit_cost(method, splits.train, cost)
+    seen = look(method, splits, ceilings, cost=facts, swaps=lambda: swap_images(method, dataset, spec))
     write_codes(folder / CODES_FILE, seen)
     return {
         "metrics": kept(evaluate_families(seen, wanted), folder),

@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "Run methods on data sets and write the leaderboard.",
     "list": "List methods, datasets or metrics.",
     "describe": "Describe one method or data set.",
+    "evaluate": "Compute more metrics of finished runs, without training.",
     "report": "Render the leaderboard from the records.",
     "show-swaps": "Draw reconstructions and swaps of a generative run.",
     "data": "Fetch, prepare, check and look at data sets.",

@@ -36,6 +36,7 @@ GUESS = {"smoke": 4, "quick": 60, "converged": 200, "paper": 4 * 3600}
 )
 @click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--metrics", default="core", show_default=True, help="core, full, or families and metrics by name.")
 @click.option("--dry-run", is_flag=True, help="Show the plan with an estimate and stop.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(
@@ -49,13 +50,16 @@ def command(
     overrides: tuple[str, ...],
     plugins: tuple[Path, ...],
     device: str,
+    metrics: str,
     dry_run: bool,
     debug: bool,
 ) -> None:
     """Run methods on data sets and write the leaderboard."""
+    from cabench.metrics.catalogue import families
     from cabench.plan import make_plan
     from cabench.store import Store
 
+    families(metrics)  # a wrong name is told before anything is planned
     plan = make_plan(methods, datasets, seeds, tier, source, overrides, plugins)
     for name, reason in plan.broken.items():
         click.echo(f"Left out: {name}: {reason}", err=True)
@@ -71,7 +75,7 @@ def command(
     out = console()
     try:
         with Watcher(out, plan.cells, plan.labels) as watch:
-            records = execute(plan, store, data_root, device, watch)
+            records = execute(plan, store, data_root, device, watch, metrics)
     except KeyboardInterrupt:
         click.echo("Interrupted; finished cells are kept. The same command goes on from here.", err=True)
         sys.exit(130)

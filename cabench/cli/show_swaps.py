@@ -31,8 +31,9 @@ def command(
     from cabench import registry
     from cabench.api import find_run, load_run
     from cabench.errors import UserError
-    from cabench.report.swaps import draw_pairs, figure, panels, png
+    from cabench.report.swaps import figure, panels, png
     from cabench.spec import RunSpec, resolve
+    from cabench.swaps import draw_pairs
 
     if out.suffix != ".png":
         raise UserError(f"The picture is a .png file, not {out}.")

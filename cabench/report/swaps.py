@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import textwrap
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from cabench.codes import Codes
-from cabench.dataset import BASED_ON
-from cabench.difficulty import counterfactuals
-from cabench.seeds import numpy_stream
-from cabench.spec import RunSpec
+from cabench.swaps import Pairs, seen_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,41 +27,6 @@ LIMIT = 300_000  # bytes of a picture
 COLOURS = (256, 128, 64, 32, 16)  # as few as the limit asks for
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Test images to swap between.
-
-    Attributes:
-        background: uint8 (n, channels, ...).
-        target: uint8 (n, channels, ...), one partner each.
-        truth: uint8 (n, channels, ...), the background images with their partners' salient content; None where
-            nobody knows it.
-    """
-
-    background: np.ndarray
-    target: np.ndarray
-    truth: np.ndarray | None
-
-
-def draw_pairs(dataset: Any, spec: RunSpec, n: int, root: Path | None = None) -> Pairs:
-    """Draw `n` pairs from the test split of a run's Dataset, the same for every method and training seed.
-
-    Raises:
-        UserError: raw files are missing or damaged.
-    """
-    rng = numpy_stream(0, "swaps")
-    # A data set of somebody else's may render no counterfactuals.
-    if spec.source == "synthetic" and "wear" in inspect.signature(dataset.synthetic).parameters:
-        images = dataset.sizes[BASED_ON.get(spec.tier, spec.tier)][2]
-        known = counterfactuals(dataset, images, dataset.part_seed("test"), "test", rng)
-        rows = _some(np.arange(len(known.rows)), n, rng)
-        return Pairs(known.background[rows], known.donors[rows], known.composites.x[rows])
-    test = dataset.load(source=spec.source, root=root, tier=spec.tier).test
-    background, target = (_some(np.flatnonzero(test.y == group), n, rng) for group in (0, 1))
-    n = min(len(background), len(target))
-    return Pairs(test.x[background[:n]], test.x[target[:n]], None)
-
-
 def panels(method: Generative, pairs: Pairs) -> list[Group]:
     """Return the columns of the picture, images as the method sees them.
 
@@ -78,13 +37,13 @@ def panels(method: Generative, pairs: Pairs) -> list[Group]:
     swapped, bare = method.swap(pairs.background, pairs.target)
     swaps = {"background with\ntarget's salient": swapped}
     if pairs.truth is not None:
-        swaps["the true\ncounterfactual"] = _seen(method, pairs.truth)
+        swaps["the true\ncounterfactual"] = seen_images(method, pairs.truth)
     return [
         {
-            "background": _seen(method, pairs.background),
+            "background": seen_images(method, pairs.background),
             "reconstructed": method.decode(Codes(common, null)),
         },
-        {"target": _seen(method, pairs.target), "reconstructed": method.decode(target)},
+        {"target": seen_images(method, pairs.target), "reconstructed": method.decode(target)},
         swaps,
         {"target without\nsalient": bare},
     ]
@@ -135,16 +94,3 @@ def png(made: Figure) -> bytes:
         if packed.tell() <= LIMIT:
             break
     return packed.getvalue()
-
-
-def _some(rows: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Return at most `n` of the rows."""
-    return rng.permutation(rows)[:n]
-
-
-def _seen(method: Generative, x: np.ndarray) -> np.ndarray:
-    import torch
-
-    from cabench.augment.views import whole
-
-    return np.asarray(whole(torch.from_numpy(x), method.canvas_.size))

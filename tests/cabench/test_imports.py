@@ -12,7 +12,7 @@ LAYERS = [
     {"method", "registry", "provenance", "store", "model_file", "plan"},
     {"losses", "nets", "augment"},
     {"isolation", "loop", "train", "vae", "metrics"},
-    {"codes_file", "cost"},
+    {"codes_file", "cost", "swaps"},
     {"execute"},
     {"stats"},
     {"testing"},

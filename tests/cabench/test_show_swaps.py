@@ -18,7 +18,8 @@ from cabench.api import find_run
 from cabench.cli.show_swaps import MOST_ROWS
 from cabench.codes import Codes
 from cabench.errors import UserError
-from cabench.report.swaps import LIMIT, draw_pairs, figure, panels, picture, png
+from cabench.report.swaps import LIMIT, figure, panels, picture, png
+from cabench.swaps import draw_pairs
 from cabench.spec import RunSpec
 
 TOY = PLUGINS / "toy.py"
