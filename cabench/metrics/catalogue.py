@@ -91,6 +91,16 @@ FAMILIES = {
                 Metric("CAscore_max", "higher", (0, 1), "harmonic mean of info_max and 1 - leak_max"),
             ),
         ),
+        Family(
+            "swaps",
+            1,
+            False,
+            (
+                Metric("swap_mse", "lower", (0, 1), "mean squared error of swapped images to the true counterfactual"),
+                Metric("salient_transfer", "higher", (-INF, 1), "share of the salient content that a swap brings over"),
+                Metric("common_change", "lower", (0, 1), "mean change by a swap where nothing salient is"),
+            ),
+        ),
     )
 }
 METRICS = {metric.name: metric for family in FAMILIES.values() for metric in family.metrics}
