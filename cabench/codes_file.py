@@ -58,20 +58,25 @@ def read_codes(path: Path) -> Evidence:
 
 
 def kept(rows: list[Row], folder: Path) -> list[Row]:
-    """Move what headline probes predict from their rows into a file, by "factor/space"; returns the rows.
+    """Move what rows predict for test images into a file, by "family/factor/space"; returns the rows.
+
+    The file keeps what other families have put there.
 
     Raises:
         UserError: the folder is read-only or full.
         ValueError: a value is not a finite number.
     """
-    from safetensors.numpy import save
+    from safetensors.numpy import load, save
 
     for row in rows:
         if not np.isfinite(row["value"]):
             raise ValueError(f"{row['name']} of {row['factor']} is not a finite number")
-    predicted = {f"{row['factor']}/{row['space']}": row.pop(PREDICTED) for row in rows if PREDICTED in row}
+    predicted = {
+        f"{row['family']}/{row['factor']}/{row['space']}": row.pop(PREDICTED) for row in rows if PREDICTED in row
+    }
     if predicted:
-        write_bytes(folder / PREDICTIONS_FILE, save(predicted))
+        path = folder / PREDICTIONS_FILE
+        write_bytes(path, save((load(path.read_bytes()) if path.exists() else {}) | predicted))
     return rows
 
 

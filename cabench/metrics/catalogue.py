@@ -72,6 +72,18 @@ FAMILIES = {
             ),
         ),
         Family(
+            "background",
+            1,
+            True,
+            (
+                Metric("null_background_ratio", "lower", (0, INF), "spread of s on background over that on target"),
+                Metric("background_bits", "lower", (0, INF), "what a linear probe reads from s on background", "bits"),
+                Metric("background_rank", "lower", (0, INF), "effective rank of s on background"),
+                Metric("detection_rate", "higher", (0, 1), "targets far from the background's s, at 5 % false alarms"),
+                Metric("false_alarm_rate", "lower", (0, 1), "background images as far; 5 % if the threshold holds"),
+            ),
+        ),
+        Family(
             "information",
             1,
             False,
@@ -89,6 +101,31 @@ FAMILIES = {
                 Metric("info_max", "higher", (0, 1), "info by the best of all probes"),
                 Metric("leak_max", "lower", (0, 1), "leak by the best of all probes"),
                 Metric("CAscore_max", "higher", (0, 1), "harmonic mean of info_max and 1 - leak_max"),
+            ),
+        ),
+        Family(
+            "subgroups",
+            1,
+            False,
+            (
+                Metric("ari", "higher", (-0.5, 1), "adjusted Rand index of the most reproducible clusters"),
+                Metric("ami", "higher", (-1, 1), "adjusted mutual information of the most reproducible clusters"),
+                Metric("subgroup_accuracy", "higher", (0, 1), "share of rows in their class's cluster"),
+                Metric("reproducibility", "higher", (-0.5, 1), "agreement of clusterings of two halves"),
+            ),
+        ),
+        Family(
+            "disentanglement",
+            1,
+            False,
+            (
+                Metric("mig", "higher", (0, 1), "mutual information gap of the units of s"),
+                Metric("salient_mig", "higher", (-1, 1), "the same, a unit of c counting as second best"),
+                Metric("disentanglement", "higher", (0, 1), "DCI: each unit of s stands for one factor"),
+                Metric("completeness", "higher", (0, 1), "DCI: each factor stands in one unit of s"),
+                Metric("informativeness", "higher", (0, 1), "DCI: how well trees read the factors from s"),
+                Metric("sap", "higher", (0, 1), "separated attribute predictability of s"),
+                Metric("factor_vae_score", "higher", (0, 1), "the least varying unit of s tells the fixed factor"),
             ),
         ),
         Family(

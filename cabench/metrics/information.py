@@ -15,42 +15,18 @@ from cabench.metrics.evidence import Evidence, Row, Rows
 from cabench.metrics.nonlinear import PROBES
 from cabench.metrics.probe import (
     Pair,
-    Prediction,
     chance,
     class_bits,
     confounded,
-    floored,
+    prior_bits,
     scores,
     standardised,
-    value_bits,
+    usable_information,
 )
 from cabench.metrics.separation import separation
 
 # Shares of the training rows after which the online code is refitted (Voita and Titov, 2020).
 SHARES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)
-
-
-def prior_bits(train: np.ndarray, validation: np.ndarray, test: np.ndarray, categorical: bool) -> np.ndarray:
-    """Return the code length of test values (n,) for someone who sees no code: by frequencies, or a Gaussian.
-
-    >>> prior_bits(np.array([0, 1]), np.array([0]), np.array([0, 1, 1]), True).round(6).tolist()
-    [1.0, 1.0, 1.0]
-    """
-    if categorical:
-        classes, counts = np.unique(train, return_counts=True)
-        return class_bits(np.tile(counts / len(train), (len(test), 1)), classes, test)
-    variance = floored(float(np.square(validation - train.mean()).mean()), float(train.std()) or 1.0)
-    return value_bits(np.full(len(test), train.mean()), test, variance)
-
-
-def usable_information(prior: np.ndarray, prediction: Prediction) -> float:
-    """Return H_V(f) - H_V(f | z) in bits, at least 0 (Xu et al., ICLR 2020, definition 2).
-
-    Args:
-        prior: bits per test row (n,) without the code.
-        prediction: of a probe that sees it; where it loses to the prior it could have ignored its input.
-    """
-    return max(0.0, float(prior.mean() - prediction.bits.mean()))
 
 
 def compression(train: Pair, seed: int = 0) -> float:

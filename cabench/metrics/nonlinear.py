@@ -28,7 +28,8 @@ def knn_probe(train: Pair, validation: Pair, test: Pair, categorical: bool) -> P
     True
     """
     codes = standardised(train, validation, test, categorical)
-    k = min(NEIGHBOURS, len(codes[0]))
+    # In a constant code all rows are equally near.
+    k = min(NEIGHBOURS, len(codes[0])) if codes[0].any() else len(codes[0])
     with threadpool_limits(1):
         search = NearestNeighbors(n_neighbors=k, metric="cosine", algorithm="brute").fit(codes[0])
         near = [train[1][search.kneighbors(code, return_distance=False)] for code in codes[1:]]

@@ -126,6 +126,29 @@ def value_bits(point: np.ndarray, truth: np.ndarray, variance: float) -> np.ndar
     return bits
 
 
+def prior_bits(train: np.ndarray, validation: np.ndarray, test: np.ndarray, categorical: bool) -> np.ndarray:
+    """Return the code length of test values (n,) for someone who sees no code: by frequencies, or a Gaussian.
+
+    >>> prior_bits(np.array([0, 1]), np.array([0]), np.array([0, 1, 1]), True).round(6).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    if categorical:
+        classes, counts = np.unique(train, return_counts=True)
+        return class_bits(np.tile(counts / len(train), (len(test), 1)), classes, test)
+    variance = floored(float(np.square(validation - train.mean()).mean()), float(train.std()) or 1.0)
+    return value_bits(np.full(len(test), train.mean()), test, variance)
+
+
+def usable_information(prior: np.ndarray, prediction: Prediction) -> float:
+    """Return H_V(f) - H_V(f | z) in bits, at least 0 (Xu et al., ICLR 2020, definition 2).
+
+    Args:
+        prior: bits per test row (n,) without the code.
+        prediction: of a probe that sees it; where it loses to the prior it could have ignored its input.
+    """
+    return max(0.0, float(prior.mean() - prediction.bits.mean()))
+
+
 def _logistic(codes: list[np.ndarray], train: np.ndarray, validation: np.ndarray, test: np.ndarray) -> Prediction:
     point, bits, best, fewest = test, np.empty(0), -np.inf, np.inf
     model = LogisticRegression(max_iter=300, warm_start=True)

@@ -1,14 +1,16 @@
 """What an epoch costs: CPU-seconds of every trained method on every data set, with one thread.
 
-    python docs/tuning/budget.py
+    python docs/tuning/budget.py [DATASET ...]
 
 SepCLR's fit in the quick tier is the budget that all get. The methods are timed in turn on one set, in one process, so
 that a slow minute of the machine is shared; `budget.csv` says how many epochs of each method cost what SepCLR costs.
+A data set that stands there is measured again only by name.
 """
 
 from __future__ import annotations
 
 import csv
+import sys
 import time
 from pathlib import Path
 
@@ -33,25 +35,26 @@ def cost(method: str, dataset: str, splits: Splits) -> float:
     return (time.process_time() - begun) / EPOCHS
 
 
-def main() -> None:
-    """Time all and write the table."""
+def main(names: list[str]) -> None:
+    """Time all methods on the data sets named, or on those that are not in the file yet."""
     torch.set_num_threads(1)
+    rows = list(csv.DictReader(FILE.open())) if FILE.exists() else []
     trained = [name for name in find("method") if getattr(load_method(name), "epochs", 0)]
-    rows = []
-    for dataset in find("dataset"):
+    for dataset in names or [name for name in find("dataset") if name not in {row["dataset"] for row in rows}]:
         splits = load_dataset(dataset)
         # The cheaper of two rounds: what else the machine does only ever adds.
         costs = {name: min(cost(name, dataset, splits) for _ in range(ROUNDS)) for name in trained}
         budget = costs[REFERENCE] * load_method(REFERENCE, dataset=dataset).epochs
+        rows = [row for row in rows if row["dataset"] != dataset]
         for name, seconds in costs.items():
             epochs = max(1, round(budget / seconds))
-            rows.append({"dataset": dataset, "method": name, "s_per_epoch": round(seconds, 3), "epochs": epochs})
+            rows.append({"dataset": dataset, "method": name, "s_per_epoch": f"{seconds:.3f}", "epochs": str(epochs)})
             print(rows[-1], flush=True)
-    with FILE.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        with FILE.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,0 +1,106 @@
+"""What holds for every family of metrics."""
+
+import importlib
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from planted import FACTORS, KINDS, planted
+
+from cabench.codes import Codes
+from cabench.errors import UserError
+from cabench.metrics.catalogue import FAMILIES, METRICS, families
+from cabench.metrics.evaluate import evaluate_families
+from cabench.metrics.evidence import Swaps
+
+SEEN = {kind: planted(kind) for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Return (kind, metric, factor, space) -> value, for all families."""
+    return {
+        (kind, row["name"], row["factor"], row["space"]): row["value"]
+        for kind, evidence in SEEN.items()
+        for row in evaluate_families(evidence, FAMILIES)
+    }
+
+
+def test_every_value_is_finite_within_its_bounds_and_on_a_card(rows):
+    for (kind, name, *_), value in rows.items():
+        low, high = METRICS[name].bounds
+        assert np.isfinite(value) and low - 1e-9 <= value <= high + 1e-9, (kind, name, value)
+
+
+def test_an_oracle_separates_a_constant_knows_nothing_and_a_copy_leaks_everything(rows):
+    for tail in ("", "_max"):
+        score = {kind: [rows[kind, name + tail, None, None] for name in ("info", "leak", "CAscore")] for kind in KINDS}
+        assert score["oracle"] == pytest.approx([1, 0, 1], abs=0.03)
+        assert score["constant"] == pytest.approx([0, 0, 0], abs=0.03)
+        assert score["copied"] == pytest.approx([1, 1, 0], abs=0.03)
+
+
+@pytest.mark.parametrize("factor", FACTORS, ids=lambda f: f.name)
+def test_probes_of_every_kind_agree_on_what_is_planted(rows, factor):
+    probes = [factor.metric, *(f"{factor.metric}_{probe}" for probe in ("knn", "mlp", "trees"))]
+    abroad = "salient" if factor.home == "common" else "common"
+    for probe in probes:
+        assert rows["oracle", probe, factor.name, factor.home] > 0.9
+        assert rows["constant", probe, factor.name, factor.home] == pytest.approx(factor.chance, abs=0.02)
+        assert rows["oracle", probe, factor.name, abroad] < factor.chance + 0.12
+        assert rows["copied", probe, factor.name, abroad] > 0.9
+
+
+def test_no_family_sees_the_order_of_the_rows_it_measures():
+    evidence, rng = SEEN["oracle"], np.random.default_rng(1)
+    order = rng.permutation(len(evidence.test.y))
+    test = evidence.test
+    codes = Codes(test.codes.common[order], test.codes.salient[order])
+    labels = {name: column[order] for name, column in test.labels.items()}
+    shuffled = replace(
+        evidence, test=replace(test, codes=codes, y=test.y[order], labels=labels, groups=test.groups[order])
+    )
+    for before, after in zip(*(evaluate_families(e, ["probe", "information"]) for e in (evidence, shuffled)), strict=True):
+        assert before["value"] == pytest.approx(after["value"], abs=1e-9), before["name"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_yields_what_its_card_lists(name):
+    full = replace(
+        SEEN["oracle"],
+        cost={metric.name: 1.0 for metric in FAMILIES["cost"].metrics},
+        swaps=lambda: Swaps(np.ones((2, 1, 4, 4)) / 2, np.zeros((2, 1, 4, 4)), np.eye(4)[None, None].repeat(2, 0), np.zeros((2, 1, 4, 4))),
+    )  # fmt: skip
+    module = importlib.import_module(f"cabench.metrics.{name}")
+    assert {row["name"] for row in module.measure(full)} <= {metric.name for metric in FAMILIES[name].metrics}
+
+
+def test_words_name_families():
+    assert families("full") == list(FAMILIES)
+    assert families("usable_bits,probe") == ["probe", "information"]
+    with pytest.raises(UserError, match="Did you mean 'leak'"):
+        families("leek")
+
+
+def test_core_is_cheap():
+    """The numbers of a cell: 2,000 test rows, 32 units per code; 5 CPU-seconds for core, 60 for all."""
+    evidence = wide(4000, 2000)
+    for words, limit in (("core", 5), ("full", 60)):
+        begun = time.process_time()
+        evaluate_families(evidence, families(words))
+        assert time.process_time() - begun < limit
+
+
+def wide(train, test):
+    """Return evidence of codes with 32 units."""
+    import planted as maker
+
+    rng = np.random.default_rng(0)
+    parts = {}
+    for name, n in {"train": train, "validation": train // 4, "test": test}.items():
+        made = maker.part("copied", n, rng, 0.5)
+        codes = Codes(*(np.hstack([code, rng.normal(size=(n, 32 - code.shape[1]))]).astype(np.float32)
+                        for code in (made.codes.common, made.codes.salient)))  # fmt: skip
+        parts[name] = replace(made, codes=codes)
+    return replace(SEEN["copied"], **parts)
