@@ -133,9 +133,7 @@ def _beginning_with(text: str, results: str | Path) -> list[Record]:
     return found
 
 
-def evaluate(
-    method: Any, splits: Splits, ceilings: Ceilings | None = None, metrics: str = "core"
-) -> pd.DataFrame:
+def evaluate(method: Any, splits: Splits, ceilings: Ceilings | None = None, metrics: str = "core") -> pd.DataFrame:
     """Measure both codes of a fitted method; one row per metric, factor and space.
 
     Args:

@@ -49,12 +49,12 @@ def read_codes(path: Path) -> Evidence:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             stored = json.loads(file.metadata()[FACTORS])
         factors = tuple(Factor(**factor | {"classes": _classes(factor["classes"])}) for factor in stored)
-        parts = {name: _part(arrays, name, factors) for name in PARTS}
+        train, validation, test = (_part(arrays, name, factors) for name in PARTS)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} holds no codes ({type(error).__name__}: {error}); remove {path.parent} and run its cell again."
         ) from error
-    return Evidence(factors, **parts)
+    return Evidence(factors, train, validation, test)
 
 
 def kept(rows: list[Row], folder: Path) -> list[Row]:

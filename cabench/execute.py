@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +15,9 @@ import numpy as np
 
 from cabench import provenance
 from cabench.codes import SPACES, Codes, Splits
-from cabench.errors import UserError, did_you_mean
 from cabench.codes_file import CODES_FILE, kept, read_codes, write_codes
 from cabench.cost import fit_cost
+from cabench.errors import UserError, did_you_mean
 from cabench.metrics.catalogue import FAMILIES, families
 from cabench.metrics.evaluate import evaluate_families, evidence, home_scores
 from cabench.metrics.evidence import PARTS, PREDICTED, Ceilings, Evidence, Swaps
@@ -95,7 +95,8 @@ def measure_again(record: Record, store: Store, chosen: Sequence[str], method: t
     spec = RunSpec(**record["spec"])
     folder = store.folder(record["run_id"])
     codes = read_codes(folder / CODES_FILE)
-    scale = {(row["factor"], row["name"]): row["ceiling"] for row in record["metrics"] if row["ceiling"] is not None}
+    ceilings = {(row["factor"], row["name"]): row["ceiling"] for row in record["metrics"]}
+    scale = {key: value for key, value in ceilings.items() if value is not None}
 
     def swaps() -> Swaps | None:
         if not hasattr(method, "swap"):

@@ -38,5 +38,10 @@ def part(kind: str, n: int, rng: np.random.Generator, noise: float) -> Part:
         "constant": (np.zeros((n, 4)), np.zeros((n, 5))),
         "copied": (np.hstack([c, s]), np.hstack([s, c])),
     }[kind]
-    labels = {"shape": shape.astype(float), "size": size, "digit": np.where(y == 1, digit, np.nan), "target": y * 1.0}
+    labels = {
+        "shape": shape.astype(float),
+        "size": size,
+        "digit": np.where(y == 1, digit, np.nan),
+        "target": y * 1.0,
+    }
     return Part(Codes(*(code.astype(np.float32) for code in codes)), y, labels, np.arange(n) // 2)

@@ -34,10 +34,8 @@ def command(runs: tuple[str, ...], metrics: str, results: Path, plugins: tuple[P
         if not missing:
             click.echo(f"{record['run_id']}: nothing to do")
             continue
-        names = record["spec"]["method"], record["spec"]["dataset"]
-        method, dataset = (
-            registry.get(kind, name, plugins).load() for kind, name in zip(("method", "dataset"), names, strict=True)
-        )
+        method = registry.get("method", record["spec"]["method"], plugins).load()
+        dataset = registry.get("dataset", record["spec"]["dataset"], plugins).load()
         measure_again(record, store, missing, method, dataset)
         click.echo(f"{record['run_id']}: {', '.join(missing)}")
     write_leaderboard(store)

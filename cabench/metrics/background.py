@@ -11,7 +11,7 @@ from scipy.stats import entropy
 from sklearn.utils import check_array, check_consistent_length
 
 from cabench.codes import Factor
-from cabench.metrics.evidence import Evidence, Rows
+from cabench.metrics.evidence import Evidence, Pair, Part, Rows
 from cabench.metrics.probe import linear_probe, prior_bits, usable_information
 
 FALSE_ALARMS = 0.05
@@ -146,12 +146,14 @@ def measure(evidence: Evidence) -> Rows:
 
 def _bits(evidence: Evidence, factor: Factor) -> float:
     """Return the usable information of s about a factor on background rows, for a linear probe."""
-    pairs = []
-    for part in evidence.parts:
+
+    def pair(part: Part) -> Pair:
         rows = part.rows(factor) & (part.y == 0)
-        pairs.append((part.codes.salient[rows], part.values(factor, rows)))
-    prior = prior_bits(*(values for _, values in pairs), bool(factor.classes))
-    return usable_information(prior, linear_probe(*pairs, bool(factor.classes)))
+        return part.codes.salient[rows], part.values(factor, rows)
+
+    train, validation, test = (pair(part) for part in evidence.parts)
+    prior = prior_bits(train[1], validation[1], test[1], bool(factor.classes))
+    return usable_information(prior, linear_probe(train, validation, test, bool(factor.classes)))
 
 
 def _groups(s: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

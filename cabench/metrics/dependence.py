@@ -22,15 +22,18 @@ from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-Part = tuple[np.ndarray, np.ndarray]
+from cabench.metrics.evidence import Evidence, Part, Rows
 
+Pair = tuple[np.ndarray, np.ndarray]
+Statistic = Literal["distance_correlation", "hsic"]
+
+SEED = 0
 LEAST_ROWS = 20
 # The matrices of pairs of rows grow with the square of this.
 MOST_ROWS = 1000
 MOST_DIMENSIONS = 32
 # With two, some sample correlation of any two codes is 1.
 ROWS_PER_DIMENSION = 3
-VARIANCE_KEPT = 0.95
 PAIRS = 4
 # Relative to the largest value: below it float32 codes differ by rounding.
 LEAST_RANGE = 1e-6
@@ -102,7 +105,7 @@ def hsic(c: np.ndarray, s: np.ndarray, seed: int = 0) -> float:
 def permutation_test(
     c: np.ndarray,
     s: np.ndarray,
-    statistic: Literal["distance_correlation", "hsic"],
+    statistic: Statistic,
     seed: int = 0,
     permutations: int = 200,
 ) -> float:
@@ -143,10 +146,12 @@ def permutation_test(
 def gaussian_mi(c: np.ndarray, s: np.ndarray, seed: int, permutations: int = 50) -> float:
     """Return -1/2 sum_k log(1 - rho_k^2) of rank-Gaussianised codes, less its mean over permutations of s, in nats.
 
-    METHODS 8.1.2: principal components of 95 % of the variance (at most 32, and one per three rows), their Gaussian
-    ranks, then canonical correlations rho_k. The Ledoit-Wolf shrunk covariance of each code regularises the
-    canonical directions; rho_k is the sample's correlation along them. Shrinking the joint covariance would shrink
-    the rho_k themselves: of 1 nat between two of 32 + 32 coordinates 0.04 would remain at n = 2000.
+    METHODS 8.1.2, but with all principal components, at most 32 and one per three rows: keeping 95 % of the
+    variance drops directions of codes whose units vary alike, and of 3 nats in one of 32 coordinates 1.2 remained.
+    Of their Gaussian ranks the canonical correlations rho_k are taken. The Ledoit-Wolf shrunk covariance of each
+    code regularises the canonical directions; rho_k is the sample's correlation along them. Shrinking the joint
+    covariance would shrink the rho_k themselves: of 1 nat between two of 32 + 32 coordinates 0.04 would remain at
+    n = 2000.
     For Gaussian codes the bias of the log-determinants does not depend on rho, so that the permutations remove it.
 
     It sees linear dependence between the kept coordinates only, so it is low for most codes; but it is no bound:
@@ -169,7 +174,7 @@ def gaussian_mi(c: np.ndarray, s: np.ndarray, seed: int, permutations: int = 50)
     (0.8, 0.0)
 
     """
-    x, y = (_gaussian_ranks(_project(z, *_principal(z, VARIANCE_KEPT))) for z in _checked(c, s))
+    x, y = (_gaussian_ranks(_project(z, *_principal(z))) for z in _checked(c, s))
     if not (x.shape[1] and y.shape[1]):
         return 0.0
     S_x, S_y = x.T @ x / len(x), y.T @ y / len(y)
@@ -222,8 +227,7 @@ def ksg_mi(c: np.ndarray, s: np.ndarray, seed: int, neighbours: int = 3) -> floa
     halves = np.array_split(rng.permutation(len(c)), 2)
     total = 0.0
     for fitted, held in (halves, halves[::-1]):
-        # All directions, for the rows to be measured do not pay for those that mean nothing.
-        (m_c, W_c), (m_s, W_s) = (_principal(z[fitted], 1.0) for z in (c, s))
+        (m_c, W_c), (m_s, W_s) = (_principal(z[fitted]) for z in (c, s))
         x, y = _project(c[fitted], m_c, W_c), _project(s[fitted], m_s, W_s)
         u, _, vt = np.linalg.svd(x.T @ y, full_matrices=False)
         a, b = _project(c[held], m_c, W_c @ u[:, :PAIRS]), _project(s[held], m_s, W_s @ vt[:PAIRS].T)
@@ -233,7 +237,7 @@ def ksg_mi(c: np.ndarray, s: np.ndarray, seed: int, neighbours: int = 3) -> floa
 
 
 @threadpool_limits.wrap(limits=1)
-def cross_predictability(train: Part, test: Part) -> dict[str, float]:
+def cross_predictability(train: Pair, test: Pair) -> dict[str, float]:
     """Return how well ridge regression predicts each code from the other (METHODS 8.1.5).
 
     The penalty is chosen by leave-one-out error on the training rows.
@@ -307,7 +311,30 @@ def calibration(
     return rows
 
 
-def _checked(c: np.ndarray, s: np.ndarray) -> Part:
+def measure(evidence: Evidence) -> Rows:
+    """Yield all of it on target rows: on all rows the group itself would be what the codes share."""
+
+    def codes(part: Part) -> Pair:
+        return part.codes.common[part.y == 1], part.codes.salient[part.y == 1]
+
+    train, test = codes(evidence.train), codes(evidence.test)
+    here: dict[str, Any] = {"rows": "target", "n": len(test[0])}
+    if min(len(train[0]), len(test[0])) < LEAST_ROWS:
+        return
+    statistics: dict[Statistic, float] = {
+        "distance_correlation": distance_correlation(*test, seed=SEED),
+        "hsic": hsic(*test, seed=SEED),
+    }
+    for statistic, dependence in statistics.items():
+        yield evidence.row(statistic, dependence, **here, chance=0.0)
+        yield evidence.row(f"{statistic}_p", permutation_test(*test, statistic, seed=SEED), **here)
+    yield evidence.row("gaussian_mi", gaussian_mi(*test, SEED), **here, chance=0.0)
+    yield evidence.row("ksg_mi", ksg_mi(*test, SEED), **here, chance=0.0)
+    for name, value in cross_predictability(train, test).items():
+        yield evidence.row(name, value, **here, chance=0.0)
+
+
+def _checked(c: np.ndarray, s: np.ndarray) -> Pair:
     c, s = np.asarray(c, dtype=np.float64), np.asarray(s, dtype=np.float64)
     if c.ndim != 2 or s.ndim != 2 or len(c) != len(s):
         raise ValueError(f"codes must be (n, d_c) and (n, d_s) of the same rows, not {c.shape} and {s.shape}")
@@ -325,7 +352,7 @@ def _varies(x: np.ndarray) -> np.ndarray:
     return np.asarray(np.ptp(x, axis=0) >= least)
 
 
-def _pair_matrices(c: np.ndarray, s: np.ndarray, statistic: str, rng: np.random.Generator) -> Part:
+def _pair_matrices(c: np.ndarray, s: np.ndarray, statistic: str, rng: np.random.Generator) -> Pair:
     """Return the U-centred matrices (m, m) of distances or kernels of at most 1000 rows, 0 of a constant code."""
     c, s = _checked(c, s)
     if len(c) > MOST_ROWS:
@@ -358,13 +385,12 @@ def _centred(x: np.ndarray) -> np.ndarray:
     return centred if np.linalg.norm(centred) > ROUNDING * np.linalg.norm(x) else np.zeros_like(centred)
 
 
-def _principal(x: np.ndarray, kept: float) -> Part:
+def _principal(x: np.ndarray) -> Pair:
     """Return the mean (d,) of x and the loadings (d, p) of its leading components, scaled to variance 1."""
     mean = x.mean(0)
     _, scales, vt = np.linalg.svd((x - mean) * _varies(x), full_matrices=False)
     scales = scales[scales > LEAST_RANGE * scales.max(initial=FLOAT32.smallest_subnormal)]
-    share = np.cumsum(scales**2) / np.sum(scales**2)
-    count = min(np.count_nonzero(share < kept) + 1, MOST_DIMENSIONS, len(x) // ROWS_PER_DIMENSION, len(scales))
+    count = min(MOST_DIMENSIONS, len(x) // ROWS_PER_DIMENSION, len(scales))
     return mean, np.asarray(vt[:count].T / scales[:count] * np.sqrt(len(x)))
 
 
@@ -404,7 +430,7 @@ def _ridge_r2(source: np.ndarray, target: np.ndarray, n: int) -> float:
     return 1.0 - float(np.square(error).sum() / np.square(t[n:] - t[n:].mean(0)).sum())
 
 
-def _gaussian_codes(n: int, d_c: int, d_s: int, information: float, pairs: int, rng: np.random.Generator) -> Part:
+def _gaussian_codes(n: int, d_c: int, d_s: int, information: float, pairs: int, rng: np.random.Generator) -> Pair:
     c, s = rng.standard_normal((n, d_c)), rng.standard_normal((n, d_s))
     unexplained = np.exp(-2 * information / pairs)
     s[:, :pairs] = np.sqrt(1 - unexplained) * c[:, :pairs] + np.sqrt(unexplained) * s[:, :pairs]

@@ -232,7 +232,7 @@ def factor_vae_score(
 
 
 def measure(evidence: Evidence) -> Rows:
-    """Yield all scores of s for the salient factors of target rows, if there are two and rows enough for the bins."""
+    """Yield all scores of s for the salient factors of target rows, given two of them and rows for the bins."""
     chosen = [factor for factor in evidence.factors if factor.home == "salient" and factor.rows == "target"]
     parts = []
     for part in (evidence.train, evidence.test):

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cabench.codes import Codes, Splits
-from cabench.metrics.evidence import Ceilings, Evidence, Part, Row
+from cabench.metrics.evidence import PARTS, Ceilings, Evidence, Part, Row
 
 
 def evidence(codes: Mapping[str, Codes], splits: Splits, ceilings: Ceilings | None = None, **more: Any) -> Evidence:
     """Return what the metrics may see: "train", "validation", "test" -> the split's codes, with its labels."""
-    parts = {part: Part.of(getattr(splits, part), codes[part]) for part in ("train", "validation", "test")}
-    return Evidence(splits.factors, **parts, ceilings=ceilings or {}, **more)
+    train, validation, test = (Part.of(getattr(splits, part), codes[part]) for part in PARTS)
+    return Evidence(splits.factors, train, validation, test, ceilings or {}, **more)
 
 
 def evaluate_families(seen: Evidence, families: Iterable[str]) -> list[Row]:

@@ -13,6 +13,9 @@ from cabench.codes import Codes, Factor, Space, Split
 from cabench.metrics.catalogue import METRICS
 
 PARTS = ("train", "validation", "test")
+# A code (n, d) and the values (n,) of a factor; and those of train, validation and test.
+Pair = tuple[np.ndarray, np.ndarray]
+Probed = tuple[Pair, Pair, Pair]
 # (factor, metric) -> the supervised score.
 Ceilings = Mapping[tuple[str, str], float]
 # One value: name, factor, space, home, rows, value, chance, ceiling, direction, n and what a family adds.
@@ -44,11 +47,12 @@ class Part:
 
     def rows(self, factor: Factor) -> np.ndarray:
         """Return the boolean rows (n,) on which a factor is probed: its own, where the label is known."""
-        return factor.mask(self.y) & ~np.isnan(self.labels[factor.name])
+        known: np.ndarray = factor.mask(self.y) & ~np.isnan(self.labels[factor.name])
+        return known
 
     def values(self, factor: Factor, rows: np.ndarray) -> np.ndarray:
         """Return a factor's values on boolean rows: integers if it has classes."""
-        column = self.labels[factor.name][rows]
+        column: np.ndarray = self.labels[factor.name][rows]
         return column.astype(np.int64) if factor.classes else column
 
 
@@ -94,13 +98,14 @@ class Evidence:
         """The splits in the order of a probe: it is fitted, chosen and scored on them."""
         return self.train, self.validation, self.test
 
-    def probed(self, factor: Factor, space: Space) -> list[tuple[np.ndarray, np.ndarray]]:
+    def probed(self, factor: Factor, space: Space) -> Probed:
         """Return (code, values) of train, validation and test on the rows of a factor."""
-        pairs = []
-        for part in self.parts:
+
+        def pair(part: Part) -> Pair:
             rows = part.rows(factor)
-            pairs.append((part.codes[space][rows], part.values(factor, rows)))
-        return pairs
+            return part.codes[space][rows], part.values(factor, rows)
+
+        return pair(self.train), pair(self.validation), pair(self.test)
 
     def row(self, name: str, value: float, factor: Factor | None = None, **more: Any) -> Row:
         """Return one row of a record; `more` overrides the columns of a cell's summary."""

@@ -1,20 +1,20 @@
-"""Usable information: how many bits of a factor a family of probes reads from a code, and how simply (METHODS 8.2)."""
+"""Usable information: how many bits of a factor probes read from a code, and how simply (METHODS 8.2)."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from cabench.codes import SPACES, Factor
-from cabench.metrics.evidence import Evidence, Row, Rows
+from cabench.codes import SPACES, Factor, Space
+from cabench.metrics.evidence import Evidence, Pair, Probed, Row, Rows
 from cabench.metrics.nonlinear import PROBES
 from cabench.metrics.probe import (
-    Pair,
     chance,
     class_bits,
     confounded,
@@ -53,7 +53,7 @@ def compression(train: Pair, seed: int = 0) -> float:
     length = ends[0] * uniform
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        for start, end in zip(ends, ends[1:], strict=False):
+        for start, end in pairwise(ends):
             length += float(_online_bits(code, values, classes, start, end).sum())
     return float(len(code) * uniform / length)
 
@@ -67,7 +67,7 @@ def _online_bits(code: np.ndarray, values: np.ndarray, classes: np.ndarray, star
     else:
         model = LogisticRegression(max_iter=300).fit(code[:start], values[:start])
         table[:, np.searchsorted(classes, known)] = model.predict_proba(code[start:end])
-    # After few rows a class may not have occurred yet: the mixture keeps its price finite and falls with their number.
+    # After few rows a class may not have occurred yet: the mixture, ever weaker, keeps its price finite.
     doubt = len(classes) / (start + len(classes))
     return class_bits((1 - doubt) * table + doubt / len(classes), classes, values[start:end])
 
@@ -90,11 +90,11 @@ def measure(evidence: Evidence) -> Rows:
             yield evidence.row(f"{name}_max", value)
 
 
-def _probed(evidence: Evidence, factor: Factor, space: str, parts: list[Pair]) -> tuple[list[Row], Row]:
+def _probed(evidence: Evidence, factor: Factor, space: Space, parts: Probed) -> tuple[list[Row], Row]:
     """Return the rows of a factor and code, and a headline row that holds the best probe's score."""
     categorical, truth = bool(factor.classes), parts[2][1]
     prior = prior_bits(parts[0][1], parts[1][1], truth, categorical)
-    here: Mapping[str, object] = {"space": space, "n": len(truth)}
+    here: dict[str, Any] = {"space": space, "n": len(truth)}
     guess = chance(parts[0][1], truth, categorical, len(factor.classes or ()))[factor.metric]
     ceiling = evidence.ceilings.get((factor.name, factor.metric))
     rows, reached, bits = [], [], []

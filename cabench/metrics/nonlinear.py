@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -11,7 +12,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 
-from cabench.metrics.probe import Pair, Prediction, class_bits, floored, linear_probe, standardised, value_bits
+from cabench.metrics.evidence import Pair
+from cabench.metrics.probe import Prediction, class_bits, floored, linear_probe, standardised, value_bits
 
 NEIGHBOURS = 20
 HIDDEN = 256
@@ -68,7 +70,7 @@ PROBES = {"linear": linear_probe, "knn": knn_probe, "mlp": mlp_probe, "trees": t
 
 
 def _fitted(
-    cls: type, options: dict[str, object], codes: list[np.ndarray], train: Pair, validation: Pair, test: Pair
+    cls: Any, options: dict[str, Any], codes: list[np.ndarray], train: Pair, validation: Pair, test: Pair
 ) -> Prediction:
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -82,6 +84,8 @@ def _fitted(
     return _values(points[0], points[1], validation[1], test[1], scale)
 
 
-def _values(watched: np.ndarray, seen: np.ndarray, validation: np.ndarray, test: np.ndarray, scale: float) -> Prediction:
+def _values(
+    watched: np.ndarray, seen: np.ndarray, validation: np.ndarray, test: np.ndarray, scale: float
+) -> Prediction:
     variance = floored(float(np.square(watched - validation).mean()), scale or 1.0)
     return Prediction(seen, value_bits(seen, test, variance))

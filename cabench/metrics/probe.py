@@ -14,15 +14,13 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from cabench.codes import SPACES, Factor
-from cabench.metrics.evidence import PREDICTED, Evidence, Row, Rows
+from cabench.metrics.evidence import PREDICTED, Evidence, Pair, Part, Row, Rows
 from cabench.metrics.separation import separation
 
 INVERSE_PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2)
 RIDGE_PENALTIES = (1e-3, 1e-1, 1e1, 1e2, 1e3)
-# The share of a probability that goes to all classes alike: a class that a probe never saw costs bits, not infinity.
+# The share of a probability that goes to all classes alike: one that a probe never saw costs bits, not infinity.
 SMOOTHING = 1e-3
-
-Pair = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -198,9 +196,9 @@ def measure(evidence: Evidence) -> Rows:
                 row["confounded"] = ideal.get(name)
                 rows.append(row | ({PREDICTED: prediction.point} if name == factor.metric else {}))
     yield from rows
-    for name, value in separation(rows, evidence.factors).items():
-        if value is not None:
-            yield evidence.row(name, value)
+    for name, score in separation(rows, evidence.factors).items():
+        if score is not None:
+            yield evidence.row(name, score)
 
 
 def confounded(evidence: Evidence, factor: Factor) -> dict[str, float]:
@@ -209,14 +207,16 @@ def confounded(evidence: Evidence, factor: Factor) -> dict[str, float]:
     A perfect code of that space knows as much without any leakage. Empty if that space has no factors.
     """
     others = [other for other in evidence.factors if other.home != factor.home]
-    pairs = []
-    for part in evidence.parts:
+
+    def pair(part: Part) -> Pair:
         rows = part.rows(factor)
-        pairs.append((attributes(part.labels, others, rows), part.values(factor, rows)))
-    if not pairs[0][0].shape[1]:
+        return attributes(part.labels, others, rows), part.values(factor, rows)
+
+    train, validation, test = (pair(part) for part in evidence.parts)
+    if not train[0].shape[1]:
         return {}
-    prediction = linear_probe(*pairs, categorical=bool(factor.classes))
-    return scores(pairs[2][1], prediction, bool(factor.classes))
+    prediction = linear_probe(train, validation, test, bool(factor.classes))
+    return scores(test[1], prediction, bool(factor.classes))
 
 
 def attributes(labels: Mapping[str, np.ndarray], factors: Iterable[Factor], rows: np.ndarray) -> np.ndarray:

@@ -27,8 +27,8 @@ def separation(rows: Iterable[Mapping[str, Any]], factors: Iterable[Factor]) -> 
     """Summarise the headline probes of one cell.
 
     Args:
-        rows: metric rows with name, factor, space, value, chance, ceiling (None if not known) and, of foreign codes,
-            confounded: what the true factors of that space give away, which counts as no leakage (METHODS 5.4).
+        rows: metric rows with name, factor, space, value, chance, ceiling (None if not known) and, of foreign
+            codes, confounded: what the true factors of that space give away, which is no leakage (METHODS 5.4).
         factors: the data set's factors.
 
     Returns:

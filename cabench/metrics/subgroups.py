@@ -172,7 +172,7 @@ def stability(assignments: Sequence[np.ndarray]) -> float:
 
 
 def measure(evidence: Evidence) -> Rows:
-    """Yield the scores of both codes' clusters for the main factor, if it has classes; s should find them, c not."""
+    """Yield the scores of both codes' clusters for a main factor with classes: s should find them, c not."""
     for factor in evidence.factors:
         if not (factor.main and factor.classes):
             continue

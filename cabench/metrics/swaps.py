@@ -72,4 +72,6 @@ def measure(evidence: Evidence) -> Rows:
     yield evidence.row("swap_mse", swap_error(swaps.drawn, swaps.truth), n=n)
     transfer = salient_transfer(swaps.drawn, swaps.background, swaps.truth)
     yield evidence.row("salient_transfer", transfer, n=n, chance=0.0)
-    yield evidence.row("common_change", common_change(swaps.drawn, swaps.rebuilt, swaps.background, swaps.truth), n=n)
+    yield evidence.row(
+        "common_change", common_change(swaps.drawn, swaps.rebuilt, swaps.background, swaps.truth), n=n
+    )

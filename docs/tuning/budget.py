@@ -2,9 +2,9 @@
 
     python docs/tuning/budget.py [DATASET ...]
 
-SepCLR's fit in the quick tier is the budget that all get. The methods are timed in turn on one set, in one process, so
-that a slow minute of the machine is shared; `budget.csv` says how many epochs of each method cost what SepCLR costs.
-A data set that stands there is measured again only by name.
+SepCLR's fit in the quick tier is the budget that all get. The methods are timed in turn on one set, in one process,
+so that a slow minute of the machine is shared; `budget.csv` says how many epochs of each method cost what SepCLR
+costs. A data set that stands there is measured again only by name.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def main(names: list[str]) -> None:
         rows = [row for row in rows if row["dataset"] != dataset]
         for name, seconds in costs.items():
             epochs = max(1, round(budget / seconds))
-            rows.append({"dataset": dataset, "method": name, "s_per_epoch": f"{seconds:.3f}", "epochs": str(epochs)})
+            rows.append(
+                {"dataset": dataset, "method": name, "s_per_epoch": f"{seconds:.3f}", "epochs": str(epochs)}
+            )
             print(rows[-1], flush=True)
         with FILE.open("w", newline="") as file:
             writer = csv.DictWriter(file, rows[0], lineterminator="\n")

@@ -2,9 +2,9 @@
 
     python docs/tuning/tune.py [METHOD ...]
 
-Each trial trains with one set of parameters, seed 0, probes the validation part, and appends a row to `quick.csv`; a
-trial that stands there is not run again. What a trial changes stands in `TRIALS`. All of them are tried on the first
-data set, the FINALISTS of each method on the second; the best mean CAscore over both wins.
+Each trial trains with one set of parameters, seed 0, probes the validation part, and appends a row to `quick.csv`;
+a trial that stands there is not run again. What a trial changes stands in `TRIALS`. All of them are tried on the
+first data set, the FINALISTS of each method on the second; the best mean CAscore over both wins.
 """
 
 from __future__ import annotations

@@ -58,7 +58,9 @@ def test_what_the_probes_predicted_is_kept_beside_the_record(folder):
     from safetensors.numpy import load_file
 
     evidence, predictions = read_codes(folder / CODES_FILE), load_file(folder / PREDICTIONS_FILE)
-    assert set(predictions) == {f"probe/{f.name}/{space}" for f in evidence.factors for space in ("common", "salient")}
+    assert set(predictions) == {
+        f"probe/{f.name}/{space}" for f in evidence.factors for space in ("common", "salient")
+    }
     test = evidence.test
     truth = test.labels["bar"]
     (row,) = (

@@ -19,8 +19,8 @@ from cabench.cli.show_swaps import MOST_ROWS
 from cabench.codes import Codes
 from cabench.errors import UserError
 from cabench.report.swaps import LIMIT, figure, panels, picture, png
-from cabench.swaps import draw_pairs
 from cabench.spec import RunSpec
+from cabench.swaps import draw_pairs
 
 TOY = PLUGINS / "toy.py"
 SMALL = {"common_dim": 4, "salient_dim": 3, "batch_size": 40}

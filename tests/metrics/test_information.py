@@ -56,7 +56,9 @@ def test_a_quadratic_factor_is_hidden_from_the_linear_probe_alone():
     z = rng.normal(size=(4000, 3))
     t = (np.square(z[:, 0]) + np.square(z[:, 1]) > 1.4).astype(int)
     got = {
-        name: scores(t[3000:], probe(*split(z, t), True), True)["balanced_accuracy"] for name, probe in PROBES.items()}
+        name: scores(t[3000:], probe(*split(z, t), True), True)["balanced_accuracy"]
+        for name, probe in PROBES.items()
+    }
     assert got["linear"] < 0.56 and got["mlp"] > 0.9 and got["trees"] > 0.88
     assert got["knn"] > 0.6  # by direction alone
 
