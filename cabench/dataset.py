@@ -115,8 +115,9 @@ class Dataset(ABC):
         variant: of the real source: "standard" (grouped by patient or identity, stratified, seeded) or
             "official" (the released recipe with its own split).
         data_seed: what is rendered, or how the real images are split; apart from every training seed.
-        salient_strength, noise, nuisance, confounding, confounder, confounding_with, contamination, target_share:
-            knobs of the synthetic source, see `cabench.difficulty.Difficulty`; the defaults change no byte.
+        salient_strength, noise, nuisance, confounding, confounder, confounding_with, contamination, target_share,
+            train_share: knobs of the synthetic source, see `cabench.difficulty.Difficulty`; the defaults change
+            no byte.
 
     Raises:
         UserError: a value is out of its range, or names a variant or factor that there is not.
@@ -157,6 +158,7 @@ class Dataset(ABC):
         confounding_with: str = "target",
         contamination: float = 0.0,
         target_share: float = 0.5,
+        train_share: float = 1.0,
     ) -> None:
         if variant not in VARIANTS:
             raise UserError(f"'{self.name}' has no variant '{variant}'.{did_you_mean(variant, VARIANTS)}")
@@ -171,6 +173,7 @@ class Dataset(ABC):
             confounding_with=confounding_with,
             contamination=contamination,
             target_share=target_share,
+            train_share=train_share,
         )
         self.difficulty.check(self.name, self.factors)
 
@@ -240,8 +243,8 @@ class Dataset(ABC):
             rendered = list(pool.map(render, repeat(self), sizes, seeds, PARTS))
         starts = np.cumsum((0, *sizes[:-1]))
         splits = (
-            self.split(images, np.arange(start, start + n))
-            for images, start, n in zip(rendered, starts, sizes, strict=True)
+            self.split(images, np.arange(start, start + len(images.x)))
+            for images, start in zip(rendered, starts, strict=True)
         )
         return Splits(*splits)
 

@@ -25,6 +25,7 @@ RANGES = {
     "confounding": (-1.0, 1.0),
     "contamination": (0.0, 0.5),
     "target_share": (0.05, 0.95),
+    "train_share": (0.01, 1.0),
 }
 # What nuisance=1 does at most: gain 1 +- 0.3, offset +- a tenth of 255, shift +- a sixteenth of the side.
 GAIN, OFFSET, SHIFT = 0.3, 0.1, 1 / 16
@@ -53,8 +54,9 @@ class Difficulty:
         contamination: share of the target images that stand in the background with y = 0 and NaN as their salient
             labels; 0 to 0.5. They are moved, so that the background grows by them.
         target_share: share of target images before contamination; 0.05 to 0.95.
+        train_share: share of the train images that is kept, a random choice after all else; 0.01 to 1.
 
-    Confounding, contamination (the last of them) and target share act on train and validation, in exact shares up
+    Confounding, contamination and target share act on train and validation, in exact shares up
     to rounding; the test part never has them. Confounding and target share choose from a larger pool, which costs
     as many renderings as the rarest wanted kind of image asks for: at rho = 1 a little more than twice as many if
     the halves are equal, and three times if one of three classes is the upper half.
@@ -69,6 +71,7 @@ class Difficulty:
     confounding_with: str = "target"
     contamination: float = 0.0
     target_share: float = 0.5
+    train_share: float = 1.0
 
     @property
     def changed(self) -> str:
@@ -141,6 +144,9 @@ def render(dataset: Dataset, n: int, seed: int, part: str) -> Rendered:
     if knobs.contamination:
         rng = numpy_stream(seed, "difficulty", "contamination")
         rendered = contaminate(rendered, dataset.factors, knobs.contamination, rng)
+    if knobs.train_share < 1 and part == "train":
+        order = numpy_stream(seed, "difficulty", "train_share").permutation(n)
+        rendered = _rows(rendered, np.sort(order[: round(knobs.train_share * n)]))
     return rendered
 
 

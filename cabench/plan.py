@@ -81,6 +81,7 @@ def make_plan(
     for dataset, dataset_cls, dataset_user in chosen["dataset"]:
         data_user = {**dataset_user, **per_dataset.get(dataset, {})}
         data_params = resolve(dataset_cls, [data_user], dataset)
+        dataset_cls(**data_params)  # its constructor checks them: better now than after other cells
 
         def spec(
             method: str,

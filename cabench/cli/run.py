@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from cabench.plan import Plan
     from cabench.store import Store
+    from cabench.study import Study
 
 # Seconds per cell when nothing of the kind has been run here yet; two cores, CPU.
 GUESS = {"smoke": 4, "quick": 60, "converged": 200, "paper": 4 * 3600}
@@ -37,9 +38,14 @@ GUESS = {"smoke": 4, "quick": 60, "converged": 200, "paper": 4 * 3600}
 @click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--metrics", default="core", show_default=True, help="core, full, or families and metrics by name.")
+@click.option(
+    "--study", type=click.Path(path_type=Path), help="A study file in the place of names, seeds and tier."
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan with an estimate and stop.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
 def command(
+    context: click.Context,
     methods: str,
     datasets: str,
     seeds: str,
@@ -51,6 +57,7 @@ def command(
     plugins: tuple[Path, ...],
     device: str,
     metrics: str,
+    study: Path | None,
     dry_run: bool,
     debug: bool,
 ) -> None:
@@ -58,9 +65,15 @@ def command(
     from cabench.metrics.catalogue import families
     from cabench.plan import make_plan
     from cabench.store import Store
+    from cabench.study import study_plan
 
-    families(metrics)  # a wrong name is told before anything is planned
-    plan = make_plan(methods, datasets, seeds, tier, source, overrides, plugins)
+    read = None
+    if study:
+        read = _study(context, study)
+        plan, metrics = study_plan(read, plugins), read.metrics
+    else:
+        families(metrics)  # a wrong name is told before anything is planned
+        plan = make_plan(methods, datasets, seeds, tier, source, overrides, plugins)
     for name, reason in plan.broken.items():
         click.echo(f"Left out: {name}: {reason}", err=True)
     store = Store(results)
@@ -81,11 +94,27 @@ def command(
         sys.exit(130)
     print_boards(out, write_leaderboard(store))
     click.echo(f"\nWritten: {results / 'leaderboard.md'}, {results / 'leaderboard.csv'}")
+    if read and study:
+        from cabench.report.study import write_study
+
+        click.echo("Written: " + ", ".join(map(str, write_study(read, records, results, study.stem))))
     failed = [record for record in records if record["status"] == "failed"]
     for record in failed:
         click.echo(f"Failed: {record['run_id']}: {record['error']}", err=True)
     if failed or plan.broken:
         sys.exit(1)
+
+
+def _study(context: click.Context, path: Path) -> Study:
+    """Read a study; raises UserError if an option says what the file says."""
+    from cabench.errors import UserError
+    from cabench.study import read_study
+
+    for name in ("methods", "datasets", "seeds", "tier", "source", "metrics", "overrides"):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = "set" if name == "overrides" else name
+            raise UserError(f"--study says what to run; leave --{option} out or change {path}.")
+    return read_study(path)
 
 
 def _show(plan: Plan, store: Store) -> None:

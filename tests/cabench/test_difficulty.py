@@ -74,6 +74,17 @@ def test_the_defaults_change_no_byte(toy):
         assert np.array_equal(split.x, plain.x) and np.array_equal(split.y, plain.y)
 
 
+def test_a_share_of_the_train_images_is_kept_and_nothing_else_changes(toy):
+    whole, part = toy().load(tier="smoke"), toy(train_share=0.3).load(tier="smoke")
+    assert len(part.train) == 24
+    known = {image.tobytes(): i for i, image in enumerate(whole.train.x)}
+    rows = [known[image.tobytes()] for image in part.train.x]
+    assert rows == sorted(set(rows)) and np.array_equal(part.train.y, whole.train.y[rows])
+    assert np.array_equal(part.validation.x, whole.validation.x) and np.array_equal(part.test.x, whole.test.x)
+    groups = [set(split.groups) for split in (part.train, part.validation, part.test)]
+    assert not groups[0] & groups[1] and not groups[1] & groups[2]
+
+
 def test_a_data_set_without_knobs_or_counterfactuals_still_loads():
     splits = Old(noise=2.0).load(tier="smoke")
     assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [8, 6, 4]
