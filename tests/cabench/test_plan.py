@@ -49,7 +49,7 @@ def test_run_id_depends_on_everything_that_determines_the_numbers(plugins):
     changed = [
         plan(plugins),
         plan(plugins, methods="corner[scale=2]"),
-        plan(plugins, datasets="toy[noise=2]"),
+        plan(plugins, datasets="toy[noise=0.2]"),
         plan(plugins, seeds="1"),
         plan(plugins, tier="smoke"),
     ]
@@ -59,7 +59,7 @@ def test_run_id_depends_on_everything_that_determines_the_numbers(plugins):
 def test_set_reaches_one_plugin_or_every_method_that_has_the_parameter(plugins):
     assert plan(plugins, overrides=["scale=3"]).cells[0].params["scale"] == 3.0
     assert plan(plugins, overrides=["corner.scale=3"]).cells[0].params["scale"] == 3.0
-    assert plan(plugins, overrides=["toy.noise=1"]).cells[0].dataset_params["noise"] == 1.0
+    assert plan(plugins, overrides=["toy.noise=0.1"]).cells[0].dataset_params["noise"] == 0.1
 
 
 @pytest.mark.parametrize(
