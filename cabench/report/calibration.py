@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from .leaderboard import HEADLINES, SHORT, mean
+from cabench.report.leaderboard import HEADLINES, SHORT
 
 LEAST_CEILING = 0.80
 LEAST_GAP = 0.10
@@ -42,6 +42,15 @@ def calibration(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             )
         ordered = pd.DataFrame(rows).sort_values("home", ascending=False, kind="stable")
         yield str(name), ordered.reset_index(drop=True)
+
+
+def mean(values: pd.Series) -> str:
+    """Return "mean ± standard deviation" of numbers, "-" without any; a spread that rounds to 0 is left out."""
+    numbers = values.dropna().astype(float)
+    if numbers.empty:
+        return "-"
+    spread = f" ± {numbers.std():.2f}" if len(numbers) > 1 and numbers.std() > 0.005 else ""
+    return f"{numbers.mean() + 0.0:.2f}{spread}"
 
 
 def _remark(ceiling: float, floor: float) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cabench.report.frame import frame
+from cabench.report.intervals import BOARD, Intervals, probe_intervals
+from cabench.stats import LEAST_SEEDS, Interval, seed_interval
 from cabench.store import Store, write_text
 
-from .frame import frame
-
+NONE: Intervals = MappingProxyType({})
 HEADLINES = ("balanced_accuracy", "r2")
 SHORT = {"balanced_accuracy": "bacc", "r2": "R2"}
 # The worst over the seeds is shown: one seed that had not converged makes the row one "at this budget".
@@ -32,32 +36,37 @@ class Board:
 def write_leaderboard(store: Store) -> list[Board]:
     """Render every record of a results folder into `leaderboard.md` and `leaderboard.csv`."""
     table = frame(store.records())
-    made = list(boards(table))
+    intervals = probe_intervals(store, table)
+    made = list(boards(table, intervals))
     write_text(store.root / "leaderboard.md", to_markdown(made))
-    write_text(store.root / "leaderboard.csv", aggregate(table).to_csv(index=False))
+    write_text(store.root / "leaderboard.csv", aggregate(table, intervals).to_csv(index=False))
     return made
 
 
-def aggregate(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean, sd and number of seeds of every metric, failed cells left out."""
-    keys = ["dataset", "source", "tier", "method", "name", "factor", "space", "rows", "direction"]
+def aggregate(table: pd.DataFrame, intervals: Intervals = NONE) -> pd.DataFrame:
+    """Return mean, sd, 95 % interval and number of seeds of every metric, failed cells left out."""
+    keys = [*BOARD, "method", "name", "factor", "space", "rows", "direction"]
     done = table[table["status"] == "done"]
-    grouped = done.groupby(keys, dropna=False, sort=True)
-    return grouped.agg(
-        mean=("value", "mean"),
-        sd=("value", "std"),
-        seeds=("seed", "nunique"),
-        chance=("chance", "mean"),
-        ceiling=("ceiling", "mean"),
-        n=("n", "max"),
-    ).reset_index()
+    lines = []
+    for key, cells in done.groupby(keys, dropna=False, sort=True):
+        line = dict(zip(keys, key, strict=True))
+        interval = _interval(cells["value"], intervals.get(_probe(line)) if line["name"] in HEADLINES else None)
+        lines.append(
+            line
+            | {"mean": cells["value"].mean(), "sd": cells["value"].std()}
+            | {"low": interval.low if interval else None, "high": interval.high if interval else None}
+            | {"seeds": cells["seed"].nunique(), "chance": cells["chance"].mean()}
+            | {"ceiling": cells["ceiling"].mean(), "n": cells["n"].max()}
+        )
+    values = ["mean", "sd", "low", "high", "seeds", "chance", "ceiling", "n"]
+    return pd.DataFrame(lines, columns=[*keys, *values])
 
 
-def boards(table: pd.DataFrame) -> Iterator[Board]:
+def boards(table: pd.DataFrame, intervals: Intervals = NONE) -> Iterator[Board]:
     """Yield one board per data set, source and tier; the sources and tiers never share a table."""
-    for (dataset, source, tier), part in table.groupby(["dataset", "source", "tier"], sort=True):
+    for (dataset, source, tier), part in table.groupby(BOARD, sort=True):
         title = f"{dataset} ({source}, {tier} tier)"
-        yield Board(title, _summary(part), _probes(part), _notes(part))
+        yield Board(title, _summary(part), _probes(part, intervals), _notes(part))
 
 
 def to_markdown(made: list[Board]) -> str:
@@ -80,7 +89,7 @@ def markdown(table: pd.DataFrame) -> str:
 def _summary(part: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for method, cells in part.groupby("method", sort=True):
-        scores = {title: mean(cells[cells["name"] == name]["value"]) for name, title in SUMMARIES.items()}
+        scores = {title: shown(cells[cells["name"] == name]["value"]) for name, title in SUMMARIES.items()}
         per_seed = cells.drop_duplicates("seed")
         failed = int((per_seed["status"] == "failed").sum())
         seeds = f"{len(per_seed) - failed}" + (f" ({failed} failed)" if failed else "")
@@ -91,14 +100,14 @@ def _summary(part: pd.DataFrame) -> pd.DataFrame:
                 "method": method,
                 "seeds": seeds,
                 **scores,
-                "s/cell": mean(seconds, digits=0),
+                "s/cell": shown(seconds, digits=0, interval=False),
                 "validation loss": next((TRENDS[t] for t in TRENDS if t in trends), "-"),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _probes(part: pd.DataFrame) -> pd.DataFrame:
+def _probes(part: pd.DataFrame, intervals: Intervals) -> pd.DataFrame:
     """One row per factor and code, home code first; chance, every method and the ceiling side by side."""
     heads = part[part["name"].isin(HEADLINES)]
     ordered = heads.drop_duplicates(["factor", "space"]).copy()
@@ -111,10 +120,12 @@ def _probes(part: pd.DataFrame) -> pd.DataFrame:
             "factor": row.factor,
             "metric": SHORT[row.name],
             "code": f"{row.space} {'↓' if row.abroad else '↑'}",
-            "chance": mean(probes["chance"]),
+            "chance": shown(probes["chance"], interval=False),
         }
-        line |= {method: mean(cells["value"]) for method, cells in probes.groupby("method", sort=True)}
-        rows.append(line | {"ceiling": mean(probes["ceiling"])})
+        for method, cells in probes.groupby("method", sort=True):
+            known = intervals.get(_probe(cells.iloc[0].to_dict()))
+            line[method] = shown(cells["value"], known=known)
+        rows.append(line | {"ceiling": shown(probes["ceiling"], interval=False)})
     return pd.DataFrame(rows).fillna("-")
 
 
@@ -122,21 +133,40 @@ def _pick(table: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
     return table[(table["factor"] == key[0]) & (table["space"] == key[1])]
 
 
-def mean(values: pd.Series, digits: int = 2) -> str:
-    """Return "mean ± sd" of numbers, "-" without any; a spread that rounds to nothing is left out."""
+def _probe(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(line[name] for name in (*BOARD, "method", "factor", "space"))
+
+
+def shown(values: pd.Series, digits: int = 2, interval: bool = True, known: Interval | None = None) -> str:
+    """Return "mean ± half of its 95 % interval" of numbers, "-" without any.
+
+    Args:
+        values: one number per seed; fewer than three have no interval.
+        digits: after the point.
+        interval: whether to show one, if it does not round to nothing.
+        known: the interval, if it is more than the one over seeds.
+    """
     numbers = values.dropna().astype(float)
     if numbers.empty:
         return "-"
-    spread = f" ± {numbers.std():.{digits}f}" if len(numbers) > 1 and numbers.std() > 10**-digits / 2 else ""
+    found = _interval(numbers, known) if interval else None
+    half = (found.high - found.low) / 2 if found else 0.0
+    spread = f" ± {half:.{digits}f}" if half > 10**-digits / 2 else ""
     return f"{np.round(numbers.mean(), digits) + 0.0:.{digits}f}{spread}"
+
+
+def _interval(values: pd.Series, known: Interval | None = None) -> Interval | None:
+    if known or len(values) < LEAST_SEEDS:
+        return known
+    return seed_interval(values.to_numpy(float))
 
 
 def _notes(part: pd.DataFrame) -> list[str]:
     seeds = sorted(part["seed"].unique())
     notes = [
-        f"Seeds {', '.join(map(str, seeds))}; ± is the standard deviation over seeds. "
-        "↑ home code, higher is better; ↓ leakage; bacc is balanced accuracy, R2 is R². "
-        "ceiling: the supervised pair at the same budget."
+        f"Seeds {', '.join(map(str, seeds))}; ± is half of the 95 % interval, from three seeds on: of probes for "
+        "other seeds and test images, of the rest for other seeds. ↑ home code, higher is better; ↓ leakage; bacc "
+        "is balanced accuracy, R2 is R². ceiling: the supervised pair at the same budget."
     ]
     for row in part[part["status"] == "failed"].itertuples():
         notes.append(f"{row.method}, seed {row.seed}: failed. {row.error}")

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from cabench.report.frame import frame
-from cabench.report.leaderboard import boards, to_markdown
+from cabench.report.leaderboard import aggregate, boards, to_markdown
 
 
 def record(
@@ -36,10 +36,23 @@ def test_every_probe_stands_between_chance_and_ceiling():
     assert list(probes.iloc[1][["code", "a"]]) == ["common ↓", "0.30"]
 
 
-def test_seeds_are_averaged_with_their_spread():
-    probes = only([record(seed=0, value=0.7), record(seed=1, value=0.9)]).probes
-    assert probes.iloc[0]["a"] == "0.80 ± 0.14"
+def test_seeds_are_averaged_with_half_their_interval():
+    probes = only([record(seed=seed, value=0.7 + 0.1 * seed) for seed in range(3)]).probes
+    assert probes.iloc[0]["a"] == "0.80 ± 0.25"  # 4.303 * 0.1 / sqrt(3)
     assert probes.iloc[0]["ceiling"] == "0.90"
+
+
+def test_two_seeds_have_no_interval():
+    assert only([record(seed=0, value=0.7), record(seed=1, value=0.9)]).probes.iloc[0]["a"] == "0.80"
+
+
+def test_the_table_of_numbers_holds_the_interval():
+    lines = aggregate(frame([record(seed=seed, value=0.7 + 0.1 * seed) for seed in range(3)]))
+    line = lines[lines["space"] == "salient"].iloc[0]
+    assert [line["mean"], line["sd"], line["low"], line["high"]] == pytest.approx(
+        [0.8, 0.1, 0.5516, 1.0484], abs=1e-4
+    )
+    assert aggregate(frame([record()])).iloc[0]["low"] is None
 
 
 def test_a_failure_and_an_unfinished_budget_show():

@@ -1,0 +1,63 @@
+"""Intervals of the probes' scores over training seeds and test groups, from what the probes predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from cabench.codes import SPACES
+from cabench.codes_file import CODES_FILE, PREDICTIONS_FILE, read_codes
+from cabench.errors import UserError
+from cabench.stats import LEAST_SEEDS, Interval, balanced_accuracy, nested_interval, r2
+from cabench.store import Store
+
+BOARD = ["dataset", "source", "tier"]
+# The standard deviation that so many draws give is within 5 % of its limit.
+RESAMPLES = 200
+# (dataset, source, tier, method, factor, space) -> the headline probe's interval.
+Intervals = Mapping[tuple[str, ...], Interval]
+
+
+def probe_intervals(store: Store, table: pd.DataFrame) -> Intervals:
+    """Return the interval of every headline probe of a method with at least three finished seeds.
+
+    Args:
+        store: holds the runs' predictions; a run that lost its own has no part in an interval.
+        table: what `cabench.report.frame.frame` makes of the records.
+    """
+    found: dict[tuple[str, ...], Interval] = {}
+    done = table[table["status"] == "done"]
+    for key, cells in done.groupby([*BOARD, "method"], sort=False):
+        runs = [run for run in cells["run_id"].unique() if _has_files(store, run)]
+        if len(runs) >= LEAST_SEEDS:
+            found |= {(*key, *probe): interval for probe, interval in _of_method(store, runs).items()}
+    return found
+
+
+def _of_method(store: Store, runs: list[str]) -> dict[tuple[str, str], Interval]:
+    """Return (factor, space) -> interval over runs that differ in their seed."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        test, factors = (seen := read_codes(store.folder(runs[0]) / CODES_FILE)).test, seen.factors
+        predicted = [load_file(store.folder(run) / PREDICTIONS_FILE) for run in runs]
+    except (UserError, OSError, SafetensorError):
+        return {}
+    found: dict[tuple[str, str], Interval] = {}
+    for factor in factors:
+        rows = test.rows(factor)
+        truth, groups = test.values(factor, rows), test.groups[rows]
+        statistic = balanced_accuracy if factor.classes else r2
+        for space in SPACES:
+            points = [run.get(f"probe/{factor.name}/{space}") for run in predicted]
+            if all(point is not None and len(point) == len(truth) for point in points):
+                samples = truth, np.stack(points)  # type: ignore[arg-type]
+                found[factor.name, space] = nested_interval(samples, statistic, groups, resamples=RESAMPLES)
+    return found
+
+
+def _has_files(store: Store, run: str) -> bool:
+    return all((store.folder(run) / name).exists() for name in (CODES_FILE, PREDICTIONS_FILE))
