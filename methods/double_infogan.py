@@ -74,7 +74,7 @@ class DoubleInfoGAN(Generative):
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {
-            "*": {"epochs": 5, "batch_size": 64, "learning_rate": 3e-3},
+            "*": {"epochs": 5, "batch_size": 64, "learning_rate": 3e-3, "reconstruction_weight": 10.0},
             "schizophrenia_mri": {"epochs": 3},
         },
         "paper": {

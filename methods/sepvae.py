@@ -38,7 +38,7 @@ class SepVAE(TotalCorrelationVAE):
     supervision = "domain"
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
-        "quick": {"*": {"epochs": 22}},
+        "quick": {"*": {"epochs": 22, "learning_rate": 8e-3, "common_beta": 0.5, "salient_beta": 0.5}},
         "paper": {
             # As for CIFAR-10 + MNIST; nothing is published for ODIR and dSprites.
             "*": {

@@ -76,7 +76,10 @@ class SRBVAE(Generative):
     supervision = "domain"
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
-        "quick": {"*": {"epochs": 8}, "schizophrenia_mri": {"epochs": 4}},
+        "quick": {
+            "*": {"epochs": 6, "batch_size": 64, "adversarial_weight": 0.1},
+            "schizophrenia_mri": {"epochs": 8},
+        },
         "paper": {
             # The rate is Adam's default, as released; beyond CelebA nothing else is published.
             "*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 1e-3},
