@@ -66,7 +66,7 @@ def kept(rows: list[Row], folder: Path) -> list[Row]:
         UserError: the folder is read-only or full.
         ValueError: a value is not a finite number.
     """
-    from safetensors.numpy import load, save
+    from safetensors.numpy import save
 
     for row in rows:
         if not np.isfinite(row["value"]):
@@ -76,8 +76,26 @@ def kept(rows: list[Row], folder: Path) -> list[Row]:
     }
     if predicted:
         path = folder / PREDICTIONS_FILE
-        write_bytes(path, save((load(path.read_bytes()) if path.exists() else {}) | predicted))
+        write_bytes(path, save((read_predictions(folder) if path.exists() else {}) | predicted))
     return rows
+
+
+def read_predictions(folder: Path) -> dict[str, np.ndarray]:
+    """Return what rows predict for the test images of a run, by "family/factor/space".
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = folder / PREDICTIONS_FILE
+    try:
+        return load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{path} holds no predictions ({error}); remove {folder} and run its cell again."
+        ) from error
 
 
 def _part(arrays: dict[str, np.ndarray], name: str, factors: tuple[Factor, ...]) -> Part:

@@ -78,11 +78,12 @@ class Watcher:
 
 
 def print_boards(out: Console, boards: list[Board]) -> None:
-    """Print every board: the summary, then the probes, headline metrics."""
+    """Print every board: the summary, what goes beyond it, then the probes."""
     for board in boards:
         out.print(f"\n{board.title}", style="bold", highlight=False)
-        for frame in (board.summary, board.probes):
-            out.print(table(frame))
+        for frame in (board.summary, board.more, board.probes):
+            if not frame.empty:
+                out.print(table(frame))
         for note in board.notes:
             out.print(f"- {note}", markup=False, highlight=False)
 

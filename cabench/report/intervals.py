@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cabench.codes import SPACES
-from cabench.codes_file import CODES_FILE, PREDICTIONS_FILE, read_codes
+from cabench.codes_file import CODES_FILE, PREDICTIONS_FILE, read_codes, read_predictions
 from cabench.errors import UserError
 from cabench.stats import LEAST_SEEDS, Interval, balanced_accuracy, nested_interval, r2
 from cabench.store import Store
@@ -38,16 +38,14 @@ def probe_intervals(store: Store, table: pd.DataFrame) -> Intervals:
 
 def _of_method(store: Store, runs: list[str]) -> dict[tuple[str, str], Interval]:
     """Return (factor, space) -> interval over runs that differ in their seed."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     try:
-        test, factors = (seen := read_codes(store.folder(runs[0]) / CODES_FILE)).test, seen.factors
-        predicted = [load_file(store.folder(run) / PREDICTIONS_FILE) for run in runs]
-    except (UserError, OSError, SafetensorError):
+        seen = read_codes(store.folder(runs[0]) / CODES_FILE)
+        predicted = [read_predictions(store.folder(run)) for run in runs]
+    except UserError:
         return {}
+    test = seen.test
     found: dict[tuple[str, str], Interval] = {}
-    for factor in factors:
+    for factor in seen.factors:
         rows = test.rows(factor)
         truth, groups = test.values(factor, rows), test.groups[rows]
         statistic = balanced_accuracy if factor.classes else r2

@@ -12,15 +12,29 @@ import pandas as pd
 
 from cabench.report.frame import frame
 from cabench.report.intervals import BOARD, Intervals, probe_intervals
+from cabench.report.stability import Stabilities, subgroup_stability
 from cabench.stats import LEAST_SEEDS, Interval, seed_interval
 from cabench.store import Store, write_text
 
-NONE: Intervals = MappingProxyType({})
+NONE: Mapping[Any, Any] = MappingProxyType({})
 HEADLINES = ("balanced_accuracy", "r2")
 SHORT = {"balanced_accuracy": "bacc", "r2": "R2"}
 # The worst over the seeds is shown: one seed that had not converged makes the row one "at this budget".
 TRENDS = {"falling": "falling: at this budget", "rising": "rising: past its best", "flat": "flat"}
 SUMMARIES = {"info": "info ↑", "leak": "leak ↓", "CAscore": "CAscore ↑", "delta_tot": "delta_tot ↓"}
+# Title -> metric and space.
+MORE: dict[str, tuple[str, str | None]] = {
+    "leak_max ↓": ("leak_max", None),
+    "null ratio ↓": ("null_background_ratio", None),
+    "background bits ↓": ("background_bits", None),
+    "detection ↑": ("detection_rate", None),
+    "MI(c;s) ↓": ("gaussian_mi", None),
+    "dCor(c,s) ↓": ("distance_correlation", None),
+    "AMI(s) ↑": ("ami", "salient"),
+    "AMI(c) ↓": ("ami", "common"),
+    "MIG ↑": ("mig", None),
+    "transfer ↑": ("salient_transfer", None),
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,7 @@ class Board:
 
     title: str
     summary: pd.DataFrame
+    more: pd.DataFrame
     probes: pd.DataFrame
     notes: list[str]
 
@@ -37,7 +52,7 @@ def write_leaderboard(store: Store) -> list[Board]:
     """Render every record of a results folder into `leaderboard.md` and `leaderboard.csv`."""
     table = frame(store.records())
     intervals = probe_intervals(store, table)
-    made = list(boards(table, intervals))
+    made = list(boards(table, intervals, subgroup_stability(store, table)))
     write_text(store.root / "leaderboard.md", to_markdown(made))
     write_text(store.root / "leaderboard.csv", aggregate(table, intervals).to_csv(index=False))
     return made
@@ -62,11 +77,13 @@ def aggregate(table: pd.DataFrame, intervals: Intervals = NONE) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=[*keys, *values])
 
 
-def boards(table: pd.DataFrame, intervals: Intervals = NONE) -> Iterator[Board]:
+def boards(table: pd.DataFrame, intervals: Intervals = NONE, stabilities: Stabilities = NONE) -> Iterator[Board]:
     """Yield one board per data set, source and tier; the sources and tiers never share a table."""
-    for (dataset, source, tier), part in table.groupby(BOARD, sort=True):
+    for key, part in table.groupby(BOARD, sort=True):
+        dataset, source, tier = key
+        stable = {name[-1]: value for name, value in stabilities.items() if name[:-1] == key}
         title = f"{dataset} ({source}, {tier} tier)"
-        yield Board(title, _summary(part), _probes(part, intervals), _notes(part))
+        yield Board(title, _summary(part), _more(part, stable), _probes(part, intervals), _notes(part))
 
 
 def to_markdown(made: list[Board]) -> str:
@@ -75,7 +92,9 @@ def to_markdown(made: list[Board]) -> str:
     if not made:
         parts.append("No finished cell yet.")
     for board in made:
-        parts += [f"## {board.title}", "", markdown(board.summary), "", markdown(board.probes), ""]
+        tables = [table for table in (board.summary, board.more, board.probes) if not table.empty]
+        parts += [f"## {board.title}", ""]
+        parts += [line for table in tables for line in (markdown(table), "")]
         parts += [f"- {note}" for note in board.notes]
         parts.append("")
     return "\n".join(parts) + "\n"
@@ -105,6 +124,22 @@ def _summary(part: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _more(part: pd.DataFrame, stable: Mapping[str, float]) -> pd.DataFrame:
+    """One row per method: what goes beyond linear probes, as far as it was measured."""
+    rows = []
+    for method, cells in part.groupby("method", sort=True):
+        row = {"method": method}
+        for title, (name, space) in MORE.items():
+            values = cells[(cells["name"] == name) & ((cells["space"] == space) | (space is None))]
+            # Of several factors the mean, seed by seed.
+            row[title] = shown(values.groupby("seed")["value"].mean())
+        row["stability ↑"] = f"{stable[method]:.2f}" if method in stable else "-"
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    measured = [title for title in table if title != "method" and (table[title] != "-").any()]
+    return table[["method", *measured]] if measured else pd.DataFrame()
 
 
 def _probes(part: pd.DataFrame, intervals: Intervals) -> pd.DataFrame:
@@ -166,7 +201,8 @@ def _notes(part: pd.DataFrame) -> list[str]:
     notes = [
         f"Seeds {', '.join(map(str, seeds))}; ± is half of the 95 % interval, from three seeds on: of probes for "
         "other seeds and test images, of the rest for other seeds. ↑ home code, higher is better; ↓ leakage; bacc "
-        "is balanced accuracy, R2 is R². ceiling: the supervised pair at the same budget."
+        "is balanced accuracy, R2 is R². ceiling: the supervised pair at the same budget. What else is listed says "
+        "`cabench list metrics`."
     ]
     for row in part[part["status"] == "failed"].itertuples():
         notes.append(f"{row.method}, seed {row.seed}: failed. {row.error}")

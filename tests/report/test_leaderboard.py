@@ -85,3 +85,20 @@ def test_the_newest_record_of_a_cell_counts():
 def test_no_record_is_a_page_that_says_so():
     assert "No finished cell" in to_markdown([])
     assert isinstance(frame([]), pd.DataFrame)
+
+
+def test_what_was_measured_beyond_linear_probes_has_a_table_of_its_own():
+    def measured(name, value, factor=None, space=None, seed=0):
+        made = record(seed=seed)
+        row = made["metrics"][0] | {"name": name, "factor": factor, "space": space, "value": value}
+        return made | {"metrics": [*made["metrics"], row]}
+
+    two = measured("background_bits", 0.2, "age", "salient")
+    two["metrics"] += [two["metrics"][-1] | {"factor": "sex", "value": 0.4}]
+    (line,) = only([two]).more.to_dict("records")
+    assert line == {"method": "a", "background bits ↓": "0.30"}
+    (line,) = only([measured("ami", 0.5, "digit", "salient")]).more.to_dict("records")
+    assert line == {"method": "a", "AMI(s) ↑": "0.50"}
+    assert only([record()]).more.empty
+    page = to_markdown([only([two])])
+    assert "| background bits ↓" in page
