@@ -3,6 +3,7 @@
 import importlib
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,3 +107,11 @@ def wide(train, test):
                         for code in (made.codes.common, made.codes.salient)))  # fmt: skip
         parts[name] = replace(made, codes=codes)
     return replace(SEEN["copied"], **parts)
+
+
+def test_the_docs_name_every_metric():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text()
+    probes = ("_knn", "_mlp", "_trees")
+    told = [name for name in METRICS if not name.endswith(probes) and not name.endswith("_p")]
+    assert [name for name in told if f"`{name}`" not in text] == []
+    assert [name for name in FAMILIES if f"## {name}\n" not in text] == []
