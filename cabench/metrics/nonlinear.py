@@ -17,7 +17,10 @@ from cabench.metrics.probe import Prediction, class_bits, floored, linear_probe,
 
 NEIGHBOURS = 20
 HIDDEN = 256
-SEED = 0
+NETWORK: dict[str, Any] = {"hidden_layer_sizes": (HIDDEN,), "learning_rate_init": 3e-3, "max_iter": 100}
+TREES: dict[str, Any] = {"max_leaf_nodes": 15, "learning_rate": 0.15, "max_bins": 63, "max_iter": 60}
+SHARED: dict[str, Any] = {"n_iter_no_change": 5, "random_state": 0}
+HELD_OUT = 0.1  # of the training rows, scikit-learn's share for stopping early
 
 
 def knn_probe(train: Pair, validation: Pair, test: Pair, categorical: bool) -> Prediction:
@@ -48,10 +51,7 @@ def mlp_probe(train: Pair, validation: Pair, test: Pair, categorical: bool) -> P
 
     Takes, gives and raises what `linear_probe` does.
     """
-    codes = standardised(train, validation, test, categorical)
-    options = {"hidden_layer_sizes": (HIDDEN,), "early_stopping": True, "learning_rate_init": 3e-3,
-               "n_iter_no_change": 5, "max_iter": 100, "random_state": SEED}  # fmt: skip
-    return _fitted(MLPClassifier if categorical else MLPRegressor, options, codes, train, validation, test)
+    return _fitted(MLPClassifier if categorical else MLPRegressor, NETWORK, train, validation, test, categorical)
 
 
 def tree_probe(train: Pair, validation: Pair, test: Pair, categorical: bool) -> Prediction:
@@ -59,19 +59,18 @@ def tree_probe(train: Pair, validation: Pair, test: Pair, categorical: bool) -> 
 
     Takes, gives and raises what `linear_probe` does.
     """
-    codes = standardised(train, validation, test, categorical)
-    options = {"max_iter": 60, "max_leaf_nodes": 15, "learning_rate": 0.15, "early_stopping": True,
-               "n_iter_no_change": 5, "max_bins": 63, "random_state": SEED}  # fmt: skip
-    cls = HistGradientBoostingClassifier if categorical else HistGradientBoostingRegressor
-    return _fitted(cls, options, codes, train, validation, test)
+    trees = HistGradientBoostingClassifier if categorical else HistGradientBoostingRegressor
+    return _fitted(trees, TREES, train, validation, test, categorical)
 
 
 PROBES = {"linear": linear_probe, "knn": knn_probe, "mlp": mlp_probe, "trees": tree_probe}
 
 
 def _fitted(
-    cls: Any, options: dict[str, Any], codes: list[np.ndarray], train: Pair, validation: Pair, test: Pair
+    cls: Any, options: dict[str, Any], train: Pair, validation: Pair, test: Pair, categorical: bool
 ) -> Prediction:
+    codes = standardised(train, validation, test, categorical)
+    options = options | SHARED | {"early_stopping": _stops(train[1], categorical)}
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if hasattr(cls, "predict_proba"):
@@ -82,6 +81,15 @@ def _fitted(
         model = cls(**options).fit(codes[0], (train[1] - centre) / scale)
         points = [model.predict(code) * scale + centre for code in codes[1:]]
     return _values(points[0], points[1], validation[1], test[1], scale)
+
+
+def _stops(values: np.ndarray, categorical: bool) -> bool:
+    """Return whether a share of the rows can be held out: it must be able to hold every class."""
+    least = HELD_OUT * len(values)
+    if not categorical:
+        return bool(least >= 2)
+    counts = np.unique(values, return_counts=True)[1]
+    return bool(counts.min() >= 2 and least >= len(counts))
 
 
 def _values(

@@ -115,3 +115,41 @@ def test_the_docs_name_every_metric():
     told = [name for name in METRICS if not name.endswith(probes) and not name.endswith("_p")]
     assert [name for name in told if f"`{name}`" not in text] == []
     assert [name for name in FAMILIES if f"## {name}\n" not in text] == []
+
+
+def changed(evidence, part, **labels):
+    """Return the evidence with other labels in one part."""
+    before = getattr(evidence, part)
+    return replace(evidence, **{part: replace(before, labels={**before.labels, **labels})})
+
+
+def test_odd_labels_give_finite_values():
+    evidence, rng = SEEN["oracle"], np.random.default_rng(2)
+    test = evidence.test
+    one_class = changed(evidence, "test", digit=np.where(test.y == 1, 2.0, np.nan))
+    tied = evidence
+    for part in ("train", "validation", "test"):
+        tied = changed(tied, part, size=np.full(len(getattr(tied, part).y), 7.0))
+    gaps = np.where(rng.random(len(test.y)) < 0.5, np.nan, test.labels["shape"])
+    unseen = changed(evidence, "train", shape=evidence.train.labels["shape"] % 2)
+    once = unseen.train.labels["shape"].copy()
+    once[5] = 2.0
+    rare = changed(evidence, "train", shape=once)
+    for odd in (one_class, tied, changed(evidence, "test", shape=gaps), unseen, rare):
+        rows = evaluate_families(odd, FAMILIES)
+        assert rows and all(np.isfinite(row["value"]) for row in rows)
+
+
+def test_few_rows_leave_out_what_needs_more():
+    sizes = {"train": 40, "validation": 30, "test": 30}
+    few = replace(SEEN["oracle"], **{name: cut(getattr(SEEN["oracle"], name), n) for name, n in sizes.items()})
+    rows = evaluate_families(few, FAMILIES)
+    assert all(np.isfinite(row["value"]) for row in rows)
+    assert "leak" in {row["name"] for row in rows} and "gaussian_mi" not in {row["name"] for row in rows}
+
+
+def cut(part, n):
+    """Return the first n rows of a part."""
+    codes = Codes(part.codes.common[:n], part.codes.salient[:n])
+    labels = {name: column[:n] for name, column in part.labels.items()}
+    return replace(part, codes=codes, y=part.y[:n], labels=labels, groups=part.groups[:n])
