@@ -1,0 +1,72 @@
+"""Where more training changes little: the budgets of the converged tier, on validation.
+
+    python docs/tuning/converge.py [DATASET ...]
+
+The quick tier's epochs are doubled until neither info nor leak of the validation part moves by more than TOLERANCE, or
+until the next doubling would take more than LIMIT CPU-seconds. Each fit is a row of `converged.csv`; one that stands
+there is not run again. A method has converged at the budget whose doubling changed little.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tune import trial
+
+from cabench import load_method
+from cabench.registry import find
+
+FILE = Path(__file__).with_name("converged.csv")
+COLUMNS = ("method", "dataset", "epochs", "info", "leak", "CAscore", "cpu_s", "trend")
+TOLERANCE = 0.02
+LIMIT = 400.0
+WORKERS = 2
+# Methods whose common and salient code compete, and the floor that they are compared with.
+METHODS = ("sepclr", "cvae", "convae", "mmcvae", "sepvae", "srb_vae", "double_infogan", "simclr")
+
+
+def settled(rows: list[dict[str, Any]]) -> bool:
+    """Return whether the last doubling changed little."""
+    if len(rows) < 2:
+        return False
+    return all(abs(float(rows[-1][name]) - float(rows[-2][name])) <= TOLERANCE for name in ("info", "leak"))
+
+
+def double(method: str, dataset: str) -> list[dict[str, Any]]:
+    """Double the budget of a method on a data set until it has settled or costs too much; returns the new rows."""
+    rows = [row for row in written() if (row["method"], row["dataset"]) == (method, dataset)]
+    epochs = int(rows[-1]["epochs"]) * 2 if rows else load_method(method, dataset=dataset).epochs
+    new = []
+    while not settled(rows) and (not rows or 2 * float(rows[-1]["cpu_s"]) <= LIMIT):
+        row = trial(method, dataset, {"epochs": epochs})
+        row = {name: row.get(name) for name in COLUMNS} | {"epochs": epochs}
+        rows, new = [*rows, row], [*new, row]
+        epochs *= 2
+    return new
+
+
+def main(names: list[str]) -> None:
+    """Settle every method on the data sets named, or on all."""
+    if not FILE.exists():
+        FILE.write_text(",".join(COLUMNS) + "\n")
+    pairs = [(method, dataset) for dataset in names or find("dataset") for method in METHODS]
+    with ProcessPoolExecutor(WORKERS) as pool:
+        for future in [pool.submit(double, *pair) for pair in pairs]:
+            rows = future.result()
+            with FILE.open("a", newline="") as file:
+                csv.DictWriter(file, COLUMNS, lineterminator="\n").writerows(rows)
+            print(*rows, sep="\n", flush=True)
+
+
+def written() -> list[dict[str, str]]:
+    """Return the rows of the file."""
+    with FILE.open() as file:
+        return list(csv.DictReader(file))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
