@@ -2,9 +2,9 @@
 
     python docs/tuning/converge.py [DATASET ...]
 
-The quick tier's epochs are doubled until neither info nor leak of the validation part moves by more than TOLERANCE, or
-until the next doubling would take more than LIMIT CPU-seconds. Each fit is a row of `converged.csv`; one that stands
-there is not run again. A method has converged at the budget whose doubling changed little.
+The quick tier's epochs are doubled until neither info nor leak of the validation part moves by more than TOLERANCE,
+or until the next doubling would take more than LIMIT CPU-seconds. Each fit is a row of `converged.csv`; one that
+stands there is not run again. A method has converged at the budget whose doubling changed little.
 """
 
 from __future__ import annotations
