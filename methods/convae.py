@@ -23,7 +23,10 @@ class ConVAE(TotalCorrelationVAE):
     supervision = "domain"
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
-        "quick": {"*": {"epochs": 22, "common_beta": 0.5, "salient_beta": 0.5}},
+        "quick": {
+            "*": {"epochs": 22, "common_beta": 0.5, "salient_beta": 0.5},
+            "schizophrenia_mri": {"epochs": 29},
+        },
         "paper": {
             # As for CIFAR-10 + MNIST; nothing is published for ODIR, dSprites and schizophrenia.
             "*": {

@@ -40,7 +40,10 @@ class CVAE(ContrastiveVAE):
     supervision = "domain"
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
-        "quick": {"*": {"epochs": 28, "common_beta": 0.5, "salient_beta": 0.5}},
+        "quick": {
+            "*": {"epochs": 28, "common_beta": 0.5, "salient_beta": 0.5},
+            "schizophrenia_mri": {"epochs": 36},
+        },
         "paper": {
             # The rate is Adam's default, as released; beyond CelebA nothing else is published.
             "*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 1e-3},

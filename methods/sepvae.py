@@ -38,7 +38,10 @@ class SepVAE(TotalCorrelationVAE):
     supervision = "domain"
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
-        "quick": {"*": {"epochs": 22, "learning_rate": 8e-3, "common_beta": 0.5, "salient_beta": 0.5}},
+        "quick": {
+            "*": {"epochs": 22, "learning_rate": 8e-3, "common_beta": 0.5, "salient_beta": 0.5},
+            "schizophrenia_mri": {"epochs": 28},
+        },
         "paper": {
             # As for CIFAR-10 + MNIST; nothing is published for ODIR and dSprites.
             "*": {

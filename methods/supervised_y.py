@@ -27,7 +27,7 @@ class SupervisedY(OneEncoder):
     supervision = "domain"
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
-        "quick": {"*": {"epochs": 70}, "schizophrenia_mri": {"epochs": 90}},
+        "quick": {"*": {"epochs": 70}, "schizophrenia_mri": {"epochs": 74}},
         # Nothing is published: the budget of the supervised ceiling.
         "paper": {
             "*": {"backbone": "resnet18", "epochs": 100, "batch_size": 512, "learning_rate": 1e-3},
