@@ -156,19 +156,26 @@ def parse_list(text: str) -> list[tuple[str, dict[str, Any]]]:
     [('sepclr', {'salient_dim': 16}), ('cvae', {})]
     """
     items = []
-    for part in _split(text):
+    for part in split_list(text):
         match = _ITEM.match(part)
         if not match:
             raise UserError(f"'{part}' is not of the form name or name[param=value].")
-        params = dict(_assignment(p) for p in _split(match["params"])) if match["params"] else {}
+        params = dict(_assignment(p) for p in split_list(match["params"])) if match["params"] else {}
         items.append((match["name"], params))
     if not items:
         raise UserError("The list of names is empty; give names or 'all'.")
     return items
 
 
-def _split(text: str) -> list[str]:
-    """Split at the commas that stand outside brackets."""
+def split_list(text: str) -> list[str]:
+    """Split at the commas that stand outside brackets.
+
+    Raises:
+        UserError: the brackets do not match.
+
+    >>> split_list("pca, sepclr[mi_term=none,mi_rows=all]")
+    ['pca', 'sepclr[mi_term=none,mi_rows=all]']
+    """
     parts, depth = [""], 0
     for character in text:
         depth += (character in "[(") - (character in "])")

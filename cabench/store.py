@@ -54,10 +54,17 @@ class Store:
 
     def records(self) -> Iterator[Record]:
         """Yield every whole record of `runs/`, in order of run id."""
+        yield from self.scan()[0]
+
+    def scan(self) -> tuple[list[Record], list[str]]:
+        """Return every whole record of `runs/`, in order of run id, and a sentence for each other record file."""
+        records, unread = [], []
         for path in sorted((self.root / "runs").glob("*/record.json")):
-            record = _parse(path)
-            if record is not None:
-                yield record
+            try:
+                records.append(_load(path))
+            except (OSError, ValueError) as error:
+                unread.append(f"{path} is left out: {error}.")
+        return records, unread
 
 
 def write_text(path: Path, text: str) -> None:
@@ -92,9 +99,21 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def _parse(path: Path) -> Record | None:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        return _load(path)
     except (OSError, ValueError):
         return None
-    if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION:
-        return None
-    return record if record.get("run_id") == path.parent.name else None
+
+
+def _load(path: Path) -> Record:
+    """Read a record; raises OSError or ValueError, which say what is wrong with it."""
+    try:
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ValueError("it is not whole, or no JSON") from None
+    if not isinstance(record, dict) or "run_id" not in record:
+        raise ValueError("it is no record")
+    if record.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(f"its schema is {record.get('schema_version')}, this version reads {SCHEMA_VERSION}")
+    if record["run_id"] != path.parent.name:
+        raise ValueError(f"it calls itself {record['run_id']}")
+    return record

@@ -23,25 +23,19 @@ CELL = [
 METRIC = ["name", "factor", "space", "home", "rows", "value", "chance", "ceiling", "direction", "n"]
 
 
-def frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Return one row per metric of every record; a failed cell is one row with empty metric columns.
-
-    Of several records of one cell (an older setting, say) the one that started last counts.
-    """
-    newest: dict[tuple[Any, ...], dict[str, Any]] = {}
+def newest(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one record per cell, in order: of several (an older setting, say) the one that started last."""
+    cells: dict[tuple[Any, ...], dict[str, Any]] = {}
     for record in sorted(records, key=lambda r: r["provenance"]["started"]):
-        spec = record["spec"]
-        newest[
-            (
-                record.get("dataset_label", spec["dataset"]),
-                spec["source"],
-                spec["tier"],
-                record["label"],
-                spec["seed"],
-            )
-        ] = record
+        cells[_cell(record)] = record
+    return [record for _, record in sorted(cells.items())]
+
+
+def frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Return one row per metric of every cell; a failed cell is one row with empty metric columns."""
     rows = []
-    for (dataset, source, tier, label, seed), record in sorted(newest.items()):
+    for record in newest(records):
+        dataset, source, tier, label, seed = _cell(record)
         cell = {
             "dataset": dataset,
             "source": source,
@@ -57,3 +51,9 @@ def frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
         }
         rows += [cell | metric for metric in record["metrics"]] or [cell]
     return pd.DataFrame(rows, columns=[*CELL, *METRIC])
+
+
+def _cell(record: dict[str, Any]) -> tuple[Any, ...]:
+    spec = record["spec"]
+    dataset = record.get("dataset_label", spec["dataset"])
+    return dataset, spec["source"], spec["tier"], record["label"], spec["seed"]
