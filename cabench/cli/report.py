@@ -1,4 +1,4 @@
-"""`cabench report`: the leaderboard of a results folder."""
+"""`cabench report`: records of a results folder as tables, figures and a page."""
 
 from __future__ import annotations
 
@@ -6,19 +6,53 @@ from pathlib import Path
 
 import click
 
+PUBLISHED = Path("results") / "published"
+
 
 @click.command("report")
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="The folder."
 )
-def command(results: Path) -> None:
-    """Render the leaderboard from the records of a results folder."""
+@click.option("--methods", help="Only these: names, with or without parameters.")
+@click.option("--datasets", help="Only these.")
+@click.option("--tiers", help="Only these.")
+@click.option("--sources", help="Only these: synthetic, real.")
+@click.option("--seeds", help="Only these.")
+@click.option(
+    "--format",
+    "formats",
+    default="markdown,csv",
+    show_default=True,
+    help="Also parquet, latex.",
+)
+@click.option("--paper", help="A paper whose published numbers stand beside ours: results/published/NAME.csv.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the files go; by default into the results.")
+def command(
+    results: Path,
+    methods: str | None,
+    datasets: str | None,
+    tiers: str | None,
+    sources: str | None,
+    seeds: str | None,
+    formats: str,
+    paper: str | None,
+    out: Path | None,
+) -> None:
+    """Render the records of a results folder."""
     from cabench.cli.live import console, print_boards
-    from cabench.errors import UserError
-    from cabench.report.leaderboard import write_leaderboard
+    from cabench.report.gather import gather
+    from cabench.report.leaderboard import boards
+    from cabench.report.paper import read_published
+    from cabench.report.write import Made, write_report
     from cabench.store import Store
 
-    if not (results / "runs").is_dir():
-        raise UserError(f"There are no records in {results}; run `cabench run` first or name another --results.")
-    print_boards(console(), write_leaderboard(Store(results)))
-    click.echo(f"Written: {results / 'leaderboard.md'}, {results / 'leaderboard.csv'}")
+    named = {"methods": methods, "datasets": datasets, "tiers": tiers, "sources": sources, "seeds": seeds}
+    published = read_published(PUBLISHED / f"{paper}.csv") if paper else []
+    store = Store(results)
+    report = gather(store, {name: words for name, words in named.items() if words})
+    print_boards(console(), list(boards(report.table, report.intervals, report.stabilities)))
+    for sentence in report.unread:
+        click.echo(sentence, err=True)
+    wanted = [*formats.split(","), *(["latex"] if paper and "latex" not in formats.split(",") else [])]
+    for path in write_report(Made(report, store, tuple(published)), wanted, out or results):
+        click.echo(f"Written: {path}")

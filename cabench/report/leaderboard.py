@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ from cabench.stats import LEAST_SEEDS, Interval, seed_interval
 from cabench.store import Store, write_text
 
 NONE: Mapping[Any, Any] = MappingProxyType({})
+LISTED = "What all measures mean: cabench list metrics."
 HEADLINES = ("balanced_accuracy", "r2")
 SHORT = {"balanced_accuracy": "bacc", "r2": "R2"}
 # The worst over the seeds is shown: one seed that had not converged makes the row one "at this budget".
@@ -83,26 +85,40 @@ def boards(table: pd.DataFrame, intervals: Intervals = NONE, stabilities: Stabil
         dataset, source, tier = key
         stable = {name[-1]: value for name, value in stabilities.items() if name[:-1] == key}
         title = f"{dataset} ({source}, {tier} tier)"
-        yield Board(title, _summary(part), _more(part, stable), _probes(part, intervals), _notes(part))
+        yield Board(
+            title, _summary(part), _more(part, stable), _probes(part, intervals), [*interval_notes(part), LISTED]
+        )
 
 
-def to_markdown(made: list[Board]) -> str:
-    """Return all boards as one Markdown page."""
+def to_markdown(made: list[Board], unread: Iterable[str] = ()) -> str:
+    """Return all boards as one Markdown page, and below them what could not be read."""
     parts = ["# Leaderboard", ""]
     if not made:
         parts.append("No finished cell yet.")
     for board in made:
         tables = [table for table in (board.summary, board.more, board.probes) if not table.empty]
-        parts += [f"## {board.title}", ""]
+        parts += [f"## {escape(board.title)}", ""]
         parts += [line for table in tables for line in (markdown(table), "")]
-        parts += [f"- {note}" for note in board.notes]
+        parts += [f"- {escape(note)}" for note in board.notes]
         parts.append("")
+    parts += [f"- {escape(sentence)}" for sentence in unread]
     return "\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    r"""Return text that Markdown prints as it is, on one line.
+
+    >>> escape("a|b <i>")
+    'a\\|b &lt;i&gt;'
+    """
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]|])", r"\\\1", plain)
 
 
 def markdown(table: pd.DataFrame) -> str:
     """Return a frame of text as a Markdown table."""
-    return str(table.to_markdown(index=False, disable_numparse=True))
+    escaped = table.map(lambda text: escape(str(text))).rename(columns=lambda title: escape(str(title)))
+    return str(escaped.to_markdown(index=False, disable_numparse=True))
 
 
 def _summary(part: pd.DataFrame) -> pd.DataFrame:
@@ -196,13 +212,13 @@ def _interval(values: pd.Series, known: Interval | None = None) -> Interval | No
     return seed_interval(values.to_numpy(float))
 
 
-def _notes(part: pd.DataFrame) -> list[str]:
+def interval_notes(part: pd.DataFrame) -> list[str]:
+    """Return what a reader must know of a table's numbers, and the reason of every failed cell."""
     seeds = sorted(part["seed"].unique())
     notes = [
         f"Seeds {', '.join(map(str, seeds))}; ± is half of the 95 % interval, from three seeds on: of probes for "
         "other seeds and test images, of the rest for other seeds. ↑ home code, higher is better; ↓ leakage; bacc "
-        "is balanced accuracy, R2 is R². ceiling: the supervised pair at the same budget. What else is listed says "
-        "`cabench list metrics`."
+        "is balanced accuracy, R2 is R². ceiling: the supervised pair at the same budget."
     ]
     for row in part[part["status"] == "failed"].itertuples():
         notes.append(f"{row.method}, seed {row.seed}: failed. {row.error}")
