@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 PUBLISHED = Path("results") / "published"
+POLL = 2.0  # seconds between two looks at the records
 
 
 @click.command("report")
@@ -18,15 +21,10 @@ PUBLISHED = Path("results") / "published"
 @click.option("--tiers", help="Only these.")
 @click.option("--sources", help="Only these: synthetic, real.")
 @click.option("--seeds", help="Only these.")
-@click.option(
-    "--format",
-    "formats",
-    default="markdown,csv",
-    show_default=True,
-    help="Also parquet, latex.",
-)
+@click.option("--format", "formats", default="markdown,csv", show_default=True, help="Also parquet, latex.")
 @click.option("--paper", help="A paper whose published numbers stand beside ours: results/published/NAME.csv.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the files go; by default into the results.")
+@click.option("--watch", is_flag=True, help="Go on, and write the files again whenever a record has changed.")
 def command(
     results: Path,
     methods: str | None,
@@ -37,6 +35,7 @@ def command(
     formats: str,
     paper: str | None,
     out: Path | None,
+    watch: bool,
 ) -> None:
     """Render the records of a results folder."""
     from cabench.cli.live import console, print_boards
@@ -47,12 +46,30 @@ def command(
     from cabench.store import Store
 
     named = {"methods": methods, "datasets": datasets, "tiers": tiers, "sources": sources, "seeds": seeds}
-    published = read_published(PUBLISHED / f"{paper}.csv") if paper else []
+    chosen = {name: words for name, words in named.items() if words}
+    wanted = formats.split(",") + (["latex"] if paper and "latex" not in formats.split(",") else [])
+    published = tuple(read_published(PUBLISHED / f"{paper}.csv") if paper else ())
     store = Store(results)
-    report = gather(store, {name: words for name, words in named.items() if words})
-    print_boards(console(), list(boards(report.table, report.intervals, report.stabilities)))
-    for sentence in report.unread:
-        click.echo(sentence, err=True)
-    wanted = [*formats.split(","), *(["latex"] if paper and "latex" not in formats.split(",") else [])]
-    for path in write_report(Made(report, store, tuple(published)), wanted, out or results):
-        click.echo(f"Written: {path}")
+    for _ in _changes(results) if watch else [None]:
+        report = gather(store, chosen)
+        if not watch:
+            print_boards(console(), list(boards(report.table, report.intervals, report.stabilities)))
+        for sentence in report.unread:
+            click.echo(sentence, err=True)
+        for path in write_report(Made(report, store, published), wanted, out or results):
+            click.echo(f"Written: {path}")
+
+
+def _changes(results: Path) -> Iterator[None]:
+    """Yield at once, and again whenever a record has come, gone or changed; ends with Ctrl-C."""
+    seen: dict[Path, int] = {}
+    click.echo("Watching; Ctrl-C ends it.", err=True)
+    try:
+        while True:
+            now = {path: path.stat().st_mtime_ns for path in (results / "runs").glob("*/record.json")}
+            if now != seen or not seen:
+                seen = now
+                yield
+            time.sleep(POLL)
+    except KeyboardInterrupt:
+        click.echo("No longer watching.", err=True)

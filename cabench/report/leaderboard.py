@@ -112,7 +112,8 @@ def escape(text: str) -> str:
     'a\\|b &lt;i&gt;'
     """
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]|])", r"\\\1", plain)
+    # An underscore within a word means nothing; a bracket does where a link's address follows.
+    return re.sub(r"([\\`*|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=\])\()", r"\\\1", plain)
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -135,6 +135,12 @@ def test_a_row_that_begins_with_a_bracket_is_no_argument_of_the_line_before():
     assert not any(line.startswith(("[", "*")) for line in lines)
 
 
+def test_markdown_escapes_what_would_mean_something():
+    assert markdown_escape("cifar_mnist[noise=0.1] _x_ *y* [a](b) `c`") == (
+        r"cifar_mnist[noise=0.1] \_x\_ \*y\* [a]\(b) \`c\`".replace("\\\\", "\\")
+    )
+
+
 def test_latex_text_stays_on_its_line():
     assert latex_escape("a\nb\tc") == "a b c"
     assert latex_escape("Ärger 漢") == "Ärger ?"
