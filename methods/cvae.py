@@ -42,7 +42,7 @@ class CVAE(ContrastiveVAE):
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {
             "*": {"epochs": 28, "common_beta": 0.5, "salient_beta": 0.5},
-            "schizophrenia_mri": {"epochs": 36},
+            "schizophrenia_mri": {"epochs": 34},
         },
         "paper": {
             # The rate is Adam's default, as released; beyond CelebA nothing else is published.

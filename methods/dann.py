@@ -40,7 +40,7 @@ class DANN(TwoViews):
     supervision = "domain"
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
-        "quick": {"*": {"adversary_rate": 1e-2}, "schizophrenia_mri": {"epochs": 19}},
+        "quick": {"*": {"adversary_rate": 1e-2}, "schizophrenia_mri": {"epochs": 17}},
         "paper": PAPER,
     }
 

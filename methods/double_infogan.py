@@ -75,7 +75,7 @@ class DoubleInfoGAN(Generative):
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {
             "*": {"epochs": 5, "batch_size": 64, "learning_rate": 3e-3, "reconstruction_weight": 10.0},
-            "schizophrenia_mri": {"epochs": 7},
+            "schizophrenia_mri": {"epochs": 6},
         },
         "paper": {
             # As for CIFAR-10 + MNIST; for radiographs and fundus images nothing is published. The configurations
