@@ -23,12 +23,14 @@ class Study:
         title: of the figure.
         vary: "methods" or "datasets" -> parameter -> its values. One parameter varies.
         show: what the figure shows, one panel each: metrics of a cell ("leak"), probes ("digit salient") or both.
+        axis: what the parameter is, for the figure; its name if empty.
         methods, datasets, seeds, tier, source, metrics: as for `cabench run`.
     """
 
     title: str
     vary: dict[str, dict[str, list[Any]]]
     show: list[str]
+    axis: str = ""
     methods: str = "all"
     datasets: str = "all"
     seeds: str = "0"

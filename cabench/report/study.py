@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANEL, HEAD = (2.9, 2.6), 1.1  # inches: a panel; title and legend above them
+PANEL, HEAD = (2.9, 2.6), 1.1  # inches: a panel; titles above, the legend beside them
 HEADLINES = ("balanced_accuracy", "r2")
 MEASURE = {"balanced_accuracy": "balanced accuracy", "r2": "R²"}
 
@@ -43,25 +43,27 @@ def study_table(study: Study, records: Iterable[Record]) -> pd.DataFrame:
 
     Returns:
         Columns dataset, method, value, item, measure, mean, low, high (NaN with fewer seeds than an interval
-        needs), seeds, chance. Failed cells are left out.
+        needs), seeds, chance, wanted ("high" or "low"). Failed cells are left out.
     """
     rows = [
         {"dataset": record["spec"]["dataset"], "method": record["spec"]["method"], "value": _value(study, record)}
         | {"item": item, "measure": metric["name"], "score": metric["value"], "chance": metric["chance"]}
+        | {"wanted": _wanted(metric)}
         for record in records
         if record["status"] == "done"
         for metric in record["metrics"]
         for item in study.show
         if _shows(item, metric)
     ]
-    columns = ["dataset", "method", "value", "item", "measure", "mean", "low", "high", "seeds", "chance"]
+    columns = ["dataset", "method", "value", "item", "measure", "mean", "low", "high", "seeds", "chance", "wanted"]
     if not rows:
         return pd.DataFrame(columns=columns)
     grouped = pd.DataFrame(rows).groupby(columns[:5], sort=False)
     summed = []
     for key, cells in grouped:
         scores = cells["score"]
-        line = (*key, scores.mean(), *_bounds(scores), len(scores), cells["chance"].iloc[0])
+        first = cells.iloc[0]
+        line = (*key, scores.mean(), *_bounds(scores), len(scores), first["chance"], first["wanted"])
         summed.append(dict(zip(columns, line, strict=True)))
     return pd.DataFrame(summed, columns=columns)
 
@@ -73,17 +75,19 @@ def figure(study: Study, table: pd.DataFrame) -> Figure:
 
     datasets, methods = table["dataset"].unique(), table["method"].unique()
     colours = dict(zip(methods, sns.color_palette("colorblind", len(methods)), strict=True))
-    size = PANEL[0] * len(study.show), PANEL[1] * len(datasets) + HEAD
+    size = PANEL[0] * len(study.show) + HEAD, PANEL[1] * len(datasets) + HEAD
     made = Figure(figsize=size, layout="constrained")
     grid = made.subplots(len(datasets), len(study.show), squeeze=False, sharex=True)
     for row, dataset in zip(grid, datasets, strict=True):
         for axes, item in zip(row, study.show, strict=True):
             cells = table[(table["dataset"] == dataset) & (table["item"] == item)]
             _panel(axes, cells, colours, study)
-            axes.set_title(item if len(datasets) == 1 else f"{dataset}: {item}", fontsize=9)
+            title = f"{_title(item)}\n(wanted: {', '.join(cells['wanted'].unique())})"
+            axes.set_title(title if len(datasets) == 1 else f"{dataset}: {title}", fontsize=9)
     made.suptitle(study.title, fontsize=11)
+    made.supxlabel(study.axis or study.parameter.replace("_", " "), fontsize=9)
     handles, labels = grid[0][0].get_legend_handles_labels()
-    made.legend(handles, labels, loc="outside lower center", ncols=max(1, len(methods)), fontsize=9, frameon=False)
+    made.legend(handles, labels, loc="outside center right", fontsize=9, frameon=False)
     return made
 
 
@@ -97,8 +101,7 @@ def _panel(axes: Axes, cells: pd.DataFrame, colours: dict[str, Any], study: Stud
         axes.axhline(chance, color="0.5", linestyle=":", linewidth=1)
         axes.annotate("chance", (0, chance), fontsize=7, color="0.4", va="bottom")
     axes.set_xticks(list(places.values()), [str(value) for value in places])
-    axes.set_xlabel(study.parameter.replace("_", " "), fontsize=9)
-    axes.set_ylabel(", ".join(MEASURE.get(name, name) for name in cells["measure"].unique()), fontsize=9)
+    axes.set_ylabel("\n".join(MEASURE.get(name, name) for name in cells["measure"].unique()), fontsize=9)
     axes.set_ylim(min(0.0, cells["mean"].min()), max(1.0, cells["mean"].max()) * 1.02)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
@@ -113,6 +116,18 @@ def _shows(item: str, metric: dict[str, Any]) -> bool:
     if metric["factor"] is None:
         return bool(item == metric["name"])
     return metric["name"] in HEADLINES and item == f"{metric['factor']} {metric['space']}"
+
+
+def _wanted(metric: dict[str, Any]) -> str:
+    """Return which values are good: of a factor that a code should not hold, low ones."""
+    abroad = metric["factor"] is not None and metric["space"] != metric["home"]
+    return "high" if (metric["direction"] == "higher") != abroad else "low"
+
+
+def _title(item: str) -> str:
+    """Return "digit salient" as "digit, read from the salient code"; a metric as it is."""
+    factor, _, space = item.rpartition(" ")
+    return f"{factor}, read from the {space} code" if factor else item
 
 
 def _bounds(scores: pd.Series) -> tuple[float, float]:

@@ -66,8 +66,10 @@ def test_the_table_is_the_mean_with_its_interval():
     study = Study("t", {"methods": {"size": [1, 2]}}, ["leak", "digit common"])
 
     def record(seed, size, leak, digit):
-        metric = {"factor": None, "space": None, "name": "leak", "value": leak, "chance": None}
+        metric = {"factor": None, "space": None, "home": None, "name": "leak", "value": leak, "chance": None}
+        metric["direction"] = "lower"
         probe = {"factor": "digit", "space": "common", "name": "balanced_accuracy", "value": digit, "chance": 0.1}
+        probe |= {"home": "salient", "direction": "higher"}
         other = probe | {"name": "accuracy", "value": 0.0}
         spec = {"dataset": "d", "method": "m", "params": {"size": size}, "dataset_params": {}, "seed": seed}
         return {"spec": spec, "status": "done", "metrics": [metric, probe, other]}
@@ -86,7 +88,8 @@ def test_the_table_is_the_mean_with_its_interval():
     assert (second["mean"], second["measure"], second["chance"]) == (0.5, "balanced_accuracy", 0.1)
     assert math.isnan(alone["low"]) and alone["seeds"] == 1
     drawn = figure(study, table)
-    assert [axes.get_title() for axes in drawn.axes] == ["leak", "digit common"]
+    titles = ["leak\n(wanted: low)", "digit, read from the common code\n(wanted: low)"]
+    assert [axes.get_title() for axes in drawn.axes] == titles
 
 
 @pytest.mark.parametrize(
