@@ -87,7 +87,7 @@ def figure(study: Study, table: pd.DataFrame) -> Figure:
     made.suptitle(study.title, fontsize=11)
     made.supxlabel(study.axis or study.parameter.replace("_", " "), fontsize=9)
     handles, labels = grid[0][0].get_legend_handles_labels()
-    made.legend(handles, labels, loc="outside center right", fontsize=9, frameon=False)
+    made.legend(handles, labels, loc="outside right center", fontsize=9, frameon=False)
     return made
 
 

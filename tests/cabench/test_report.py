@@ -79,7 +79,15 @@ def test_files_that_are_no_records_are_named_and_the_rest_is_reported(cabench, r
 def test_watching_follows_the_records_until_it_is_interrupted(results, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parent.parent)}
     command = [sys.executable, "-m", "cabench", "report", "--watch", "--format", "csv"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    # What runs in the background of a shell inherits a SIGINT that is ignored.
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     page, record = results / "leaderboard.csv", next((results / "runs").glob("*corner-0*")) / "record.json"
     try:
         page.unlink()
