@@ -91,11 +91,12 @@ def read_predictions(folder: Path) -> dict[str, np.ndarray]:
 
     path = folder / PREDICTIONS_FILE
     try:
-        return load(path.read_bytes())
+        arrays: dict[str, np.ndarray] = load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"{path} holds no predictions ({error}); remove {folder} and run its cell again."
         ) from error
+    return arrays
 
 
 def _part(arrays: dict[str, np.ndarray], name: str, factors: tuple[Factor, ...]) -> Part:

@@ -21,7 +21,9 @@ POLL = 2.0  # seconds between two looks at the records
 @click.option("--tiers", help="Only these.")
 @click.option("--sources", help="Only these: synthetic, real.")
 @click.option("--seeds", help="Only these.")
-@click.option("--format", "formats", default="markdown,csv", show_default=True, help="Also parquet, latex.")
+@click.option(
+    "--format", "formats", default="markdown,csv", show_default=True, help="Also parquet, latex, html, ..."
+)
 @click.option("--paper", help="A paper whose published numbers stand beside ours: results/published/NAME.csv.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the files go; by default into the results.")
 @click.option("--watch", is_flag=True, help="Go on, and write the files again whenever a record has changed.")

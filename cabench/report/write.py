@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cabench.errors import UserError, did_you_mean
+from cabench.report.figures import FORMATS as FIGURE_SUFFIXES
+from cabench.report.figures import drawer, save
 from cabench.report.gather import Report
 from cabench.report.latex import latex
 from cabench.report.leaderboard import aggregate, boards, to_markdown
 from cabench.report.paper import paper_tables
 from cabench.store import Store, write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NAME = "leaderboard"
 
@@ -51,26 +57,72 @@ def _latex(made: Made) -> bytes:
     return latex(paper_tables(made.report, made.published)).encode()
 
 
+def _html(made: Made) -> bytes:
+    from cabench.report.page import page
+
+    figures = {
+        f"{name}, {source} source, {tier} tier": png(drawer(name)(part))
+        for source, tier, part in apart(made.report)
+        for name in PAGE_FIGURES
+    }
+    return page(made.report, figures).encode()
+
+
 # Name -> suffix and content. `parquet` holds every row of every record, `csv` the means over seeds.
 FORMATS: dict[str, tuple[str, Callable[[Made], bytes]]] = {
     "markdown": ("md", _markdown),
     "csv": ("csv", _csv),
     "parquet": ("parquet", _parquet),
     "latex": ("tex", _latex),
+    "html": ("html", _html),
 }
+FIGURE_FORMAT = "figures"
+# Of the whole report; the heat map says what the page's tables say.
+PAGE_FIGURES = ("plane", "ranks", "cost")
+REPORT_FIGURES = ("plane", "heatmap", "ranks", "cost")
 
 
 def write_report(made: Made, formats: Iterable[str], folder: Path) -> list[Path]:
-    """Write `leaderboard.*` in each format and return the paths.
+    """Write `leaderboard.*` in each format, or `figures/*` as PNG and PDF, and return the paths.
 
     Raises:
         UserError: there is no such format, or the folder cannot be written.
     """
-    paths = []
+    paths: list[Path] = []
     for name in formats:
+        if name == FIGURE_FORMAT:
+            paths += _figures(made.report, folder / FIGURE_FORMAT)
+            continue
         if name not in FORMATS:
-            raise UserError(f"There is no format '{name}'.{did_you_mean(name, FORMATS)}")
+            raise UserError(f"There is no format '{name}'.{did_you_mean(name, (*FORMATS, FIGURE_FORMAT))}")
         suffix, render = FORMATS[name]
         paths.append(folder / f"{NAME}.{suffix}")
         write_bytes(paths[-1], render(made))
     return paths
+
+
+def _figures(report: Report, folder: Path) -> list[Path]:
+    """Draw the figures of each source and tier."""
+    paths = []
+    for source, tier, part in apart(report):
+        drawn = {f"{name}_{source}_{tier}": drawer(name)(part) for name in REPORT_FIGURES}
+        for name, figure in drawn.items():
+            for suffix in FIGURE_SUFFIXES:
+                paths.append(folder / f"{name}{suffix}")
+                save(figure, paths[-1])
+    return paths
+
+
+def apart(report: Report) -> Iterator[tuple[str, str, Report]]:
+    """Yield each source and tier with its part of a report: they never share a figure."""
+    for (source, tier), table in report.table.groupby(["source", "tier"], sort=True):
+        runs = set(table["run_id"])
+        records = [record for record in report.records if record["run_id"] in runs]
+        yield str(source), str(tier), replace(report, records=records, table=table.reset_index(drop=True))
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG for a screen."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=100)
+    return content.getvalue()

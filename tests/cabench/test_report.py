@@ -36,11 +36,15 @@ def results(finished, tmp_path):
 
 
 def test_filters_and_formats(cabench, results, tmp_path):
-    formats = ["--format", "markdown,latex,parquet", "--out", tmp_path / "out"]
+    formats = ["--format", "markdown,latex,parquet,html,figures", "--out", tmp_path / "out"]
     done = cabench("report", "--methods", "corner", "--seeds", "1", *formats)
     assert done.returncode == 0, done.stderr
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["leaderboard.md", "leaderboard.parquet", "leaderboard.tex"]
+    suffixes = ("html", "md", "parquet", "tex")
+    assert written == ["figures", *(f"leaderboard.{suffix}" for suffix in suffixes)]
+    figures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {"plane_synthetic_smoke.png", "plane_synthetic_smoke.pdf", "ranks_synthetic_smoke.pdf"} <= figures
+    assert "data:image/png" in (tmp_path / "out" / "leaderboard.html").read_text()
     page = (tmp_path / "out" / "leaderboard.md").read_text()
     assert "corner" in page and "constant" not in page and "Seeds 1;" in page
 

@@ -1,0 +1,235 @@
+"""Records -> the tables of the page: like the leaderboard's, with what is missing, and numbers to sort by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from cabench.report.gather import Report
+from cabench.report.leaderboard import HEADLINES, MORE, SHORT, TRENDS
+from cabench.stats import LEAST_SEEDS, Interval, seed_interval
+from cabench.store import Record
+
+SCORES = {"CAscore ↑": ("CAscore", None), "info ↑": ("info", None), "leak ↓": ("leak", None)}
+OTHERS = {"delta_tot ↓": ("delta_tot", None)} | MORE
+STABILITY = "stability ↑"
+# (name, factor, space) of a metric, its rows of all seeds.
+Measured = dict[tuple[str, str | None, str | None], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, and the number behind it, by which it is sorted."""
+
+    text: str
+    number: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method, or a probe.
+
+    Attributes:
+        name: in the first column.
+        cells: the other columns.
+        state: "done", "failed" (no seed finished) or "hole" (no record).
+        first: number of the method's first record on the page.
+        runs: how many records follow it.
+        factor: of a probe.
+    """
+
+    name: str
+    cells: list[Cell]
+    state: str = "done"
+    first: int = 0
+    runs: int = 0
+    factor: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Titles of all columns, and rows."""
+
+    columns: list[str]
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Board:
+    """One data set, source and tier.
+
+    Attributes:
+        dataset, source, tier: whose.
+        methods: a row per method, the best CAscore first.
+        probes: a row per factor and code.
+        gaps: a sentence per failed cell and per hole.
+    """
+
+    dataset: str
+    source: str
+    tier: str
+    methods: Table
+    probes: Table
+    gaps: list[str]
+
+    @property
+    def factors(self) -> list[str]:
+        """The factors that the probes read."""
+        return sorted({row.factor for row in self.probes.rows})
+
+
+def place(record: Record) -> tuple[str, str, str]:
+    """Return the data set, source and tier of a record, as `frame` names them."""
+    spec = record["spec"]
+    return record.get("dataset_label", spec["dataset"]), spec["source"], spec["tier"]
+
+
+def boards(report: Report, records: list[Record]) -> list[Board]:
+    """Return one board per data set, source and tier.
+
+    Args:
+        report: has the intervals and stabilities.
+        records: of the report, ordered by place, method and seed: rows count them.
+    """
+    plain: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        if record["label"] == record["spec"]["method"]:
+            plain.setdefault(place(record)[1:], set()).add(record["label"])
+    made, first = [], 0
+    for key, found in groupby(records, place):
+        here = list(found)
+        made.append(_board(report, key, here, plain.get(key[1:], set()), first))
+        first += len(here)
+    return made
+
+
+def _board(report: Report, key: tuple[str, str, str], here: list[Record], plain: set[str], first: int) -> Board:
+    methods = {label: list(found) for label, found in groupby(here, lambda record: str(record["label"]))}
+    measured = {label: _measured(records) for label, records in methods.items()}
+    holes, seeds = sorted(plain - set(methods)), {record["spec"]["seed"] for record in here}
+    titles = {title: what for title, what in OTHERS.items() if any(_has(rows, *what) for rows in measured.values())}
+    stable = {label: report.stabilities[*key, label] for label in methods if (*key, label) in report.stabilities}
+    columns = ["method", *SCORES, "seeds", "CPU s", "validation loss", *titles, *([STABILITY] if stable else [])]
+    rows = []
+    for label, records in methods.items():
+        cells = [_score(measured[label], *what) for what in SCORES.values()]
+        cells += _facts(records, len(seeds))
+        cells += [_score(measured[label], *what) for what in titles.values()]
+        cells += [_cell([stable.get(label)])] if stable else []
+        state = "done" if any(record["status"] == "done" for record in records) else "failed"
+        if state == "failed":
+            cells[0] = Cell(state)
+        rows.append(Row(label, cells, state, first, len(records)))
+        first += len(records)
+    rows.sort(key=lambda row: -1.0 if row.cells[0].number is None else row.cells[0].number, reverse=True)
+    empty = [Cell("-")] * (len(columns) - 1)
+    nothing = [Cell("not run"), *empty[1:3], Cell(f"0 ({len(seeds)} missing)"), *empty[4:]]
+    rows += [Row(label, nothing, "hole") for label in holes]
+    return Board(*key, Table(columns, rows), _probes(report, key, measured), _gaps(methods, holes, seeds))
+
+
+def _measured(records: list[Record]) -> Measured:
+    found: Measured = {}
+    for record in records:
+        for row in record["metrics"]:
+            key = row["name"], row["factor"], row["space"]
+            found.setdefault(key, []).append(row | {"seed": record["spec"]["seed"]})
+    return found
+
+
+def _has(measured: Measured, name: str, space: str | None) -> bool:
+    return any(key[0] == name and space in (None, key[2]) for key in measured)
+
+
+def _score(measured: Measured, name: str, space: str | None) -> Cell:
+    """One number per seed, of several factors the mean."""
+    seeds: dict[int, list[float]] = {}
+    for key, rows in measured.items():
+        if key[0] == name and space in (None, key[2]):
+            for row in rows:
+                if row["value"] is not None:
+                    seeds.setdefault(row["seed"], []).append(row["value"])
+    return _cell(sum(values) / len(values) for values in seeds.values())
+
+
+def _facts(records: list[Record], expected: int) -> list[Cell]:
+    """Seeds, CPU-seconds, and the worst that the validation loss did."""
+    done = [record for record in records if record["status"] == "done"]
+    failed, missing = len(records) - len(done), expected - len(records)
+    lacks = [f"{count} {word}" for count, word in ((failed, "failed"), (missing, "missing")) if count]
+    seeds = str(len(done)) + (f" ({', '.join(lacks)})" if lacks else "")
+    seconds = _cell((record["provenance"]["cpu_s"] for record in done), digits=0, interval=False)
+    trends = {record["training"].get("trend") for record in done}
+    return [Cell(seeds), seconds, Cell(next((TRENDS[name] for name in TRENDS if name in trends), "-"))]
+
+
+def _probes(report: Report, key: tuple[str, str, str], measured: Mapping[str, Measured]) -> Table:
+    """One row per factor and code, in the leaderboard's order."""
+    homes: dict[tuple[str, str], dict[str, Any]] = {}
+    for table in measured.values():
+        for (name, factor, space), found in table.items():
+            if name in HEADLINES:
+                homes.setdefault((factor or "", space or ""), found[0])
+    ordered = sorted(homes.values(), key=lambda row: (row["factor"], row["space"] != row["home"]))
+    ordered.sort(key=lambda row: str(row["home"]), reverse=True)
+    rows = []
+    for probe in ordered:
+        name, factor, space = probe["name"], probe["factor"], probe["space"]
+        by_method = {label: table.get((name, factor, space), []) for label, table in measured.items()}
+        every = [row for some in by_method.values() for row in some]
+        cells = [
+            Cell(SHORT[name]),
+            _cell((row["chance"] for row in every), interval=False),
+            *(
+                _cell((row["value"] for row in some), known=report.intervals.get((*key, label, factor, space)))
+                for label, some in by_method.items()
+            ),
+            _cell((row["ceiling"] for row in every), interval=False),
+        ]
+        code = f"{space} {'↑' if space == probe['home'] else '↓'}"
+        rows.append(Row(f"{factor}: {code}", cells, factor=factor))
+    return Table(["factor: code", "measure", "chance", *measured, "ceiling"], rows)
+
+
+def _cell(
+    values: Iterable[float | None], digits: int = 2, interval: bool = True, known: Interval | None = None
+) -> Cell:
+    """Write numbers as `cabench.report.leaderboard.shown` does, twenty times as fast: a page has ten thousands."""
+    numbers = np.array([value for value in values if value is not None and not math.isnan(value)])
+    if not len(numbers):
+        return Cell("-")
+    mean, half = numbers.mean(), 0.0
+    if interval and known:
+        half = (known.high - known.low) / 2
+    elif interval and len(numbers) >= LEAST_SEEDS:
+        half = _half_width(len(numbers)) * numbers.std(ddof=1)
+    spread = f" ± {half:.{digits}f}" if half > 10**-digits / 2 else ""
+    return Cell(f"{np.round(mean, digits) + 0.0:.{digits}f}{spread}", float(f"{mean:.4g}"))
+
+
+@cache
+def _half_width(seeds: int) -> float:
+    """Return half of the interval of `seed_interval` for numbers whose standard deviation is 1."""
+    numbers = np.arange(seeds)
+    interval = seed_interval(numbers)
+    return float((interval.high - interval.low) / 2 / numbers.std(ddof=1))
+
+
+def _gaps(methods: Mapping[str, list[Record]], holes: list[str], seeds: set[int]) -> list[str]:
+    gaps = []
+    for label, records in methods.items():
+        for record in records:
+            if record["status"] != "done":
+                gaps.append(f"{label}, seed {record['spec']['seed']}: failed. {record['error']}")
+        if lacking := sorted(seeds - {record["spec"]["seed"] for record in records}):
+            which = f"seed{'s' if len(lacking) > 1 else ''} {', '.join(map(str, lacking))}"
+            gaps.append(f"{label}, {which}: no record, though other methods of this table have one.")
+    if holes:
+        gaps.append(f"{', '.join(holes)}: no record, though another data set of this source and tier has one.")
+    return gaps
