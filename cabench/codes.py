@@ -56,6 +56,12 @@ class Factor:
         """The headline metric of a code that says nothing: 1/K, or an R^2 of 0."""
         return 1.0 / len(self.classes) if self.classes else 0.0
 
+    @classmethod
+    def stored(cls, fields: Mapping[str, Any]) -> Factor:
+        """Return the factor whose fields went through JSON, which has no tuples."""
+        classes = fields["classes"]
+        return cls(**{**fields, "classes": None if classes is None else tuple(classes)})
+
     def mask(self, y: np.ndarray) -> np.ndarray:
         """Return the boolean rows (n,) on which the factor is probed."""
         if self.rows == "all":

@@ -46,9 +46,10 @@ def read_codes(path: Path) -> Evidence:
 
     try:
         with safe_open(path, framework="np") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()
+            arrays = {name: file.get_tensor(name) for name in names}
             stored = json.loads(file.metadata()[FACTORS])
-        factors = tuple(Factor(**factor | {"classes": _classes(factor["classes"])}) for factor in stored)
+        factors = tuple(map(Factor.stored, stored))
         train, validation, test = (_part(arrays, name, factors) for name in PARTS)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -103,7 +104,3 @@ def _part(arrays: dict[str, np.ndarray], name: str, factors: tuple[Factor, ...])
     codes = Codes(*(arrays[f"{name}/code/{space}"] for space in SPACES))
     labels = {factor.name: arrays[f"{name}/label/{factor.name}"] for factor in factors}
     return Part(codes, arrays[f"{name}/y"], labels, arrays[f"{name}/groups"])
-
-
-def _classes(classes: list[str] | None) -> tuple[str, ...] | None:
-    return None if classes is None else tuple(classes)

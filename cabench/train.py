@@ -128,7 +128,7 @@ class LightningMethod(Method):
             rows,
             {factor["name"]: rows.astype(float) for factor in facts["factors"]},
             rows,
-            tuple(Factor(**factor | {"classes": _tuple(factor["classes"])}) for factor in facts["factors"]),
+            tuple(map(Factor.stored, facts["factors"])),
             facts["augmentation"] and Augmentation(**facts["augmentation"]),
         )
         self._shape_, self.canvas_ = facts, self.seen(skeleton)
@@ -167,7 +167,3 @@ class EncoderPair(LightningMethod):
     def dim(self, space: Space) -> int:
         """Return the size of the code of one space."""
         return self.common_dim if space == "common" else self.salient_dim
-
-
-def _tuple(classes: list[str] | None) -> tuple[str, ...] | None:
-    return None if classes is None else tuple(classes)

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from cabench.metrics.dependence import calibration
+from cabench.metrics.mutual_information import calibration
 
 OUT = Path(__file__).parent / "images" / "mi_calibration.png"
 SEEDS = range(5)

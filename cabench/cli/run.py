@@ -83,7 +83,7 @@ def command(
 
     from cabench.cli.live import Watcher, console, print_boards
     from cabench.execute import execute
-    from cabench.report.leaderboard import write_leaderboard
+    from cabench.report.write import write_leaderboard
 
     out = console()
     try:

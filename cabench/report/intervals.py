@@ -50,9 +50,10 @@ def _of_method(store: Store, runs: list[str]) -> dict[tuple[str, str], Interval]
         truth, groups = test.values(factor, rows), test.groups[rows]
         statistic = balanced_accuracy if factor.classes else r2
         for space in SPACES:
-            points = [run.get(f"probe/{factor.name}/{space}") for run in predicted]
-            if all(point is not None and len(point) == len(truth) for point in points):
-                samples = truth, np.stack(points)  # type: ignore[arg-type]
+            name = f"probe/{factor.name}/{space}"
+            points = [run[name] for run in predicted if name in run and len(run[name]) == len(truth)]
+            if len(points) == len(runs):
+                samples = truth, np.stack(points)
                 found[factor.name, space] = nested_interval(samples, statistic, groups, resamples=RESAMPLES)
     return found
 

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cabench.report.frame import frame
-from cabench.report.intervals import BOARD, Intervals, probe_intervals
-from cabench.report.stability import Stabilities, subgroup_stability
+from cabench.report.intervals import BOARD, Intervals
+from cabench.report.stability import Stabilities
 from cabench.stats import LEAST_SEEDS, Interval, seed_interval
-from cabench.store import Store, write_text
 
 NONE: Mapping[Any, Any] = MappingProxyType({})
 LISTED = "What all measures mean: cabench list metrics."
@@ -48,16 +46,6 @@ class Board:
     more: pd.DataFrame
     probes: pd.DataFrame
     notes: list[str]
-
-
-def write_leaderboard(store: Store) -> list[Board]:
-    """Render every record of a results folder into `leaderboard.md` and `leaderboard.csv`."""
-    table = frame(store.records())
-    intervals = probe_intervals(store, table)
-    made = list(boards(table, intervals, subgroup_stability(store, table)))
-    write_text(store.root / "leaderboard.md", to_markdown(made))
-    write_text(store.root / "leaderboard.csv", aggregate(table, intervals).to_csv(index=False))
-    return made
 
 
 def aggregate(table: pd.DataFrame, intervals: Intervals = NONE) -> pd.DataFrame:

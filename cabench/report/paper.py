@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -37,7 +37,7 @@ class Column:
     home: bool = True
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Literal["higher", "lower"]:
         """Which values are better: abroad lower ones."""
         if self.factor is None:
             return "lower" if self.name in ("leak", "delta_tot") else "higher"
@@ -155,7 +155,7 @@ def _groups(columns: list[Column]) -> list[tuple[str, int]]:
 
 def _rows(part: pd.DataFrame, methods: list[str], columns: list[Column], report: Report) -> list[list[Cell]]:
     competing = part[part["method"].isin(methods) & (part["status"] == "done")]
-    found = [marks(column.of(competing), column.direction) for column in columns]  # type: ignore[arg-type]
+    found = [marks(column.of(competing), column.direction) for column in columns]
     rows = []
     for method in methods:
         cells = part[part["method"] == method]

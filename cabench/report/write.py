@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from cabench.errors import UserError, did_you_mean
 from cabench.report.figures import FORMATS as FIGURE_SUFFIXES
 from cabench.report.figures import drawer, save
-from cabench.report.gather import Report
+from cabench.report.gather import Report, gather
 from cabench.report.latex import latex
-from cabench.report.leaderboard import aggregate, boards, to_markdown
+from cabench.report.leaderboard import Board, aggregate, boards, to_markdown
 from cabench.report.paper import paper_tables
 from cabench.store import Store, write_bytes
 
@@ -99,6 +99,17 @@ def write_report(made: Made, formats: Iterable[str], folder: Path) -> list[Path]
         paths.append(folder / f"{NAME}.{suffix}")
         write_bytes(paths[-1], render(made))
     return paths
+
+
+def write_leaderboard(store: Store) -> list[Board]:
+    """Write the Markdown and the CSV of a whole results folder into it and return the tables.
+
+    Raises:
+        UserError: there are no records, or the folder cannot be written.
+    """
+    report = gather(store)
+    write_report(Made(report, store), ["markdown", "csv"], store.root)
+    return list(boards(report.table, report.intervals, report.stabilities))
 
 
 def _figures(report: Report, folder: Path) -> list[Path]:

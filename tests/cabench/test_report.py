@@ -15,7 +15,7 @@ from conftest import PLUGINS
 import cabench as package
 from cabench.execute import execute
 from cabench.plan import make_plan
-from cabench.report.leaderboard import write_leaderboard
+from cabench.report.write import write_leaderboard
 from cabench.store import Store
 
 

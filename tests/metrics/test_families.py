@@ -153,3 +153,17 @@ def cut(part, n):
     codes = Codes(part.codes.common[:n], part.codes.salient[:n])
     labels = {name: column[:n] for name, column in part.labels.items()}
     return replace(part, codes=codes, y=part.y[:n], labels=labels, groups=part.groups[:n])
+
+
+def test_what_the_true_factors_of_a_space_give_away_is_no_leak():
+    """If the size goes with the shape of a digit, a code of the digit alone knows the size."""
+    evidence = SEEN["oracle"]
+    for name in ("train", "validation", "test"):
+        part = getattr(evidence, name)
+        digit = np.where(part.y == 1, part.labels["digit"], 0)
+        evidence = changed(evidence, name, size=digit * 10.0)
+    rows = evaluate_families(evidence, ["probe"])
+    (row,) = (r for r in rows if (r["name"], r["factor"], r["space"]) == ("r2", "size", "salient"))
+    assert row["value"] > 0.9 and row["confounded"] == pytest.approx(1.0, abs=0.02)
+    (leak,) = (r["value"] for r in rows if r["name"] == "leak")
+    assert leak < 0.05
