@@ -83,6 +83,8 @@ def make_plan(
         data_params = resolve(dataset_cls, [data_user], dataset)
         dataset_cls(**data_params)  # its constructor checks them: better now than after other cells
 
+        dataset_label = _label(dataset, data_params, resolve(dataset_cls, [], dataset), data_user)
+
         def spec(
             method: str,
             cls: Any,
@@ -99,7 +101,8 @@ def make_plan(
             for seed in seed_list:
                 cell = spec(method, cls, merged, seed)
                 cells.append(cell)
-                labels[cell.run_id] = Label(_label(method, merged), _label(dataset, data_user))
+                own = resolve(cls, tier_settings(cls, tier, dataset), method)
+                labels[cell.run_id] = Label(_label(method, cell.params, own, merged), dataset_label)
         if ceiling_plugin is not None:
             ceilings[dataset_key(cells[-1])] = spec(ceiling_plugin.name, ceiling, {}, 0)
     all_methods = dict(classes["method"])
@@ -114,8 +117,10 @@ def dataset_key(spec: RunSpec) -> tuple[str, str]:
     return spec.dataset, repr(sorted(spec.dataset_params.items()))
 
 
-def _label(name: str, params: Mapping[str, Any]) -> str:
-    return f"{name}[{','.join(f'{k}={v}' for k, v in sorted(params.items()))}]" if params else name
+def _label(name: str, params: Mapping[str, Any], own: Mapping[str, Any], user: Mapping[str, Any]) -> str:
+    """Return a name with what the user changed; a value that is the tier's own anyway is no change."""
+    changed = ",".join(f"{k}={v}" for k, v in sorted(user.items()) if params[k] != own[k])
+    return f"{name}[{changed}]" if changed else name
 
 
 def tier_settings(cls: Any, tier: str, dataset: str) -> list[Mapping[str, Any]]:

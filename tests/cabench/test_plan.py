@@ -56,6 +56,15 @@ def test_run_id_depends_on_everything_that_determines_the_numbers(plugins):
     assert len({p.cells[0].run_id for p in changed}) == len(changed)
 
 
+def test_a_label_says_what_the_user_changed(plugins):
+    def labels(**words):
+        made = plan(plugins, **words)
+        return [made.labels[cell.run_id] for cell in made.cells]
+
+    assert labels(methods="corner[scale=2]", datasets="toy[noise=0.1]") == [("corner[scale=2]", "toy[noise=0.1]")]
+    assert labels(methods="corner[scale=1.0]", datasets="toy[noise=0]") == [("corner", "toy")]
+
+
 def test_set_reaches_one_plugin_or_every_method_that_has_the_parameter(plugins):
     assert plan(plugins, overrides=["scale=3"]).cells[0].params["scale"] == 3.0
     assert plan(plugins, overrides=["corner.scale=3"]).cells[0].params["scale"] == 3.0
