@@ -42,20 +42,28 @@ def read_codes(path: Path) -> Evidence:
     Raises:
         UserError: the file is missing or damaged.
     """
+    parts = [read_part(path, name) for name in PARTS]
+    return Evidence(parts[0][0], *(part for _, part in parts))
+
+
+def read_part(path: Path, name: str) -> tuple[tuple[Factor, ...], Part]:
+    """Return the factors and one of the three splits that `write_codes` kept.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="np") as file:
-            names = file.keys()
-            arrays = {name: file.get_tensor(name) for name in names}
-            stored = json.loads(file.metadata()[FACTORS])
-        factors = tuple(map(Factor.stored, stored))
-        train, validation, test = (_part(arrays, name, factors) for name in PARTS)
+            factors = tuple(map(Factor.stored, json.loads(file.metadata()[FACTORS])))
+            codes = Codes(*(file.get_tensor(f"{name}/code/{space}") for space in SPACES))
+            labels = {factor.name: file.get_tensor(f"{name}/label/{factor.name}") for factor in factors}
+            return factors, Part(codes, file.get_tensor(f"{name}/y"), labels, file.get_tensor(f"{name}/groups"))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} holds no codes ({type(error).__name__}: {error}); remove {path.parent} and run its cell again."
         ) from error
-    return Evidence(factors, train, validation, test)
 
 
 def kept(rows: list[Row], folder: Path) -> list[Row]:
@@ -98,9 +106,3 @@ def read_predictions(folder: Path) -> dict[str, np.ndarray]:
             f"{path} holds no predictions ({error}); remove {folder} and run its cell again."
         ) from error
     return arrays
-
-
-def _part(arrays: dict[str, np.ndarray], name: str, factors: tuple[Factor, ...]) -> Part:
-    codes = Codes(*(arrays[f"{name}/code/{space}"] for space in SPACES))
-    labels = {factor.name: arrays[f"{name}/label/{factor.name}"] for factor in factors}
-    return Part(codes, arrays[f"{name}/y"], labels, arrays[f"{name}/groups"])

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from cabench.losses.backends import Backend, Precision, compute
+from cabench.losses.inputs import matrices, nothing, same_width
 
 SCALES = tuple(10.0**p for p in range(-6, 7))
 
@@ -15,10 +19,26 @@ def kernel_sum(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack([(-scale * squared).exp() for scale in SCALES]).sum(0)
 
 
-def mmd(a: Tensor, b: Tensor) -> Tensor:
-    """Return the biased estimate of MMD^2 (diagonals included) of a (n, d) and b (m, d); 0 if either is empty."""
+def mmd(
+    a: Tensor,
+    b: Tensor,
+    *,
+    backend: Backend = "auto",
+    precision: Precision = "default",
+    group: ProcessGroup | None = None,
+) -> Tensor:
+    """Return the biased estimate of MMD^2 (diagonals included) of a (n, d) and b (m, d); 0 if either is empty.
+
+    Args:
+        a: rows of one group (n, d).
+        b: rows of the other group (m, d).
+        backend: how to compute it.
+        precision: of the products of matrices.
+        group: processes that share both groups.
+    """
+    same_width(a=a, b=b)
+    a, b = matrices(group, a=a, b=b)
     if len(a) == 0 or len(b) == 0:
-        return 0.0 * (a.sum() + b.sum())
-    with torch.autocast(a.device.type, enabled=False):
-        a, b = (z if z.dtype == torch.float64 else z.float() for z in (a, b))
-        return kernel_sum(a, a).mean() + kernel_sum(b, b).mean() - 2 * kernel_sum(a, b).mean()
+        return nothing(a, b)
+    value: Tensor = compute("mmd", a, b, backend=backend, precision=precision)
+    return value

@@ -8,14 +8,12 @@ import numpy as np
 import pandas as pd
 
 from cabench.codes import SPACES
-from cabench.codes_file import CODES_FILE, PREDICTIONS_FILE, read_codes, read_predictions
+from cabench.codes_file import CODES_FILE, PREDICTIONS_FILE, read_part, read_predictions
 from cabench.errors import UserError
 from cabench.stats import LEAST_SEEDS, Interval, balanced_accuracy, nested_interval, r2
 from cabench.store import Store
 
 BOARD = ["dataset", "source", "tier"]
-# The standard deviation that so many draws give is within 5 % of its limit.
-RESAMPLES = 200
 # (dataset, source, tier, method, factor, space) -> the headline probe's interval.
 Intervals = Mapping[tuple[str, ...], Interval]
 
@@ -39,13 +37,12 @@ def probe_intervals(store: Store, table: pd.DataFrame) -> Intervals:
 def _of_method(store: Store, runs: list[str]) -> dict[tuple[str, str], Interval]:
     """Return (factor, space) -> interval over runs that differ in their seed."""
     try:
-        seen = read_codes(store.folder(runs[0]) / CODES_FILE)
+        factors, test = read_part(store.folder(runs[0]) / CODES_FILE, "test")
         predicted = [read_predictions(store.folder(run)) for run in runs]
     except UserError:
         return {}
-    test = seen.test
     found: dict[tuple[str, str], Interval] = {}
-    for factor in seen.factors:
+    for factor in factors:
         rows = test.rows(factor)
         truth, groups = test.values(factor, rows), test.groups[rows]
         statistic = balanced_accuracy if factor.classes else r2
@@ -54,7 +51,7 @@ def _of_method(store: Store, runs: list[str]) -> dict[tuple[str, str], Interval]
             points = [run[name] for run in predicted if name in run and len(run[name]) == len(truth)]
             if len(points) == len(runs):
                 samples = truth, np.stack(points)
-                found[factor.name, space] = nested_interval(samples, statistic, groups, resamples=RESAMPLES)
+                found[factor.name, space] = nested_interval(samples, statistic, groups)
     return found
 
 

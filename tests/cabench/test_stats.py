@@ -17,6 +17,12 @@ MEANS = np.array([0.3, 0.45, 0.5, 0.6, 0.75, 0.9])[:, None]
 SPREADS = np.array([0.025, 0.035, 0.05, 0.05, 0.075, 0.1])[:, None]
 
 
+def accuracy(truth, predictions):
+    right = (predictions == truth).astype(float)
+    share = right.mean(axis=-1)
+    return share, (right - share[:, None]) / len(truth)
+
+
 def coverage(interval, truth, runs=RUNS):
     """Return in which share of runs interval(rng) holds the truth."""
     rng = np.random.default_rng(7)
@@ -44,25 +50,73 @@ def test_nested_interval_covers_new_seeds_and_new_groups(seeds, seed_sd):
 
     def interval(rng):
         truth, predictions, group = answers(rng, seeds, seed_sd)
-        return stats.nested_interval((truth, predictions), stats.balanced_accuracy, group, resamples=80)
+        return stats.nested_interval((truth, predictions), stats.balanced_accuracy, group)
 
     assert 0.93 <= coverage(interval, score, runs=600) <= 0.97
+
+
+def numbers(rng, seeds=4, rows=150):
+    """Draw a number per row, in groups of up to three rows, and seeds that guess it with shared errors."""
+    truth = rng.normal(size=rows)
+    guesses = 0.7 * truth + 0.4 * rng.normal(size=rows) + 0.3 * rng.normal(size=(seeds, rows))
+    return truth, guesses, np.sort(rng.integers(60, size=rows))
+
+
+STATISTICS = {
+    "balanced accuracy": (stats.balanced_accuracy, answers(np.random.default_rng(0), 4, 0.1, groups=150)),
+    "r2": (stats.r2, numbers(np.random.default_rng(0))),
+}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_a_row_s_influence_is_what_repeating_it_does(name):
+    statistic, (truth, predictions, _) = STATISTICS[name]
+    whole, added = statistic(truth, predictions)
+    np.testing.assert_allclose(added.sum(axis=1), 0, atol=1e-12)
+    many = 2000  # all rows so often, one of them once more
+    for row in (0, 17, 64):
+        repeated = np.append(np.tile(np.arange(len(truth)), many), row)
+        moved = statistic(truth[repeated], predictions[:, repeated])[0] - whole
+        np.testing.assert_allclose(many * moved, added[:, row], rtol=2e-3)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_the_variance_over_groups_is_that_of_the_bootstrap(name):
+    statistic, (truth, predictions, groups) = STATISTICS[name]
+    rng, count = np.random.default_rng(1), groups.max() + 1
+    assert len(np.unique(groups)) > 0.8 * count
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    draws = []
+    for _ in range(4000):
+        rows = np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
+        draws.append(statistic(truth[rows], predictions[:, rows])[0])
+    covariance = np.cov(draws, rowvar=False) * len(members) / (len(members) - 1)
+    seeds = len(predictions)
+    shared = (covariance.sum() - covariance.trace()) / (seeds * (seeds - 1))
+    between = np.var(statistic(truth, predictions)[0], ddof=1) / seeds
+    made = stats.nested_interval((truth, predictions), statistic, groups)
+    parts, freedoms = np.array([between, shared]), np.array([seeds - 1, len(members) - 1])
+    satterthwaite = parts.sum() ** 2 / (parts**2 / freedoms).sum()
+    cochran = np.average(scipy_stats.t.ppf(0.975, freedoms), weights=parts)
+    quantile = (scipy_stats.t.ppf(0.975, satterthwaite) + cochran) / 2
+    assert shared > between / 5
+    assert made.high - made.value == pytest.approx(quantile * np.sqrt(parts.sum()), rel=0.05)
 
 
 def test_more_seeds_do_not_average_the_test_set_away():
     truth, predictions, _ = answers(np.random.default_rng(0), 1, 0.0)
     groups, right = np.arange(len(truth)), (predictions[0] == truth).astype(float)
-    made = stats.nested_interval((truth, np.repeat(predictions, 10, axis=0)), accuracy, groups, resamples=9000)
+    made = stats.nested_interval((truth, np.repeat(predictions, 10, axis=0)), accuracy, groups)
     alone = stats.seed_interval(right)  # the t interval of one seed's mean over independent rows
     assert made.value == pytest.approx(alone.value)
-    assert made.high - made.low == pytest.approx(alone.high - alone.low, rel=0.03)
+    assert made.high - made.low == pytest.approx(alone.high - alone.low, rel=1e-9)
 
 
 def test_noise_that_seeds_do_not_share_is_counted_once():
     rng = np.random.default_rng(0)
     truth = np.zeros(1000)
     predictions = (rng.random((20, 1000)) < 0.3).astype(float)
-    made = stats.nested_interval((truth, predictions), accuracy, np.arange(1000), resamples=1000)
+    made = stats.nested_interval((truth, predictions), accuracy, np.arange(1000))
     alone = stats.seed_interval((predictions == 0).mean(axis=1))
     # Counted twice the variance would double.
     assert 0.999 <= (made.high - made.low) / (alone.high - alone.low) <= 1.15
@@ -74,10 +128,6 @@ def test_groups_that_answer_alike_widen_the_interval():
     whole = stats.nested_interval(twins, accuracy, np.tile(np.arange(len(truth)), 4))
     split = stats.nested_interval(twins, accuracy, np.arange(4 * len(truth)))
     assert whole.high - whole.low > 1.5 * (split.high - split.low)
-
-
-def accuracy(truth, predictions):
-    return (predictions == truth).mean(axis=-1)
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -262,15 +312,14 @@ def test_scores_agree_with_scikit_learn():
     rng = np.random.default_rng(0)
     truth, predictions = rng.integers(2, 5, size=30), rng.integers(2, 6, size=(4, 30))
     theirs = [balanced_accuracy_score(truth, p) for p in np.minimum(predictions, 4)]
-    np.testing.assert_allclose(stats.balanced_accuracy(truth, np.minimum(predictions, 4)), theirs)
-    np.testing.assert_allclose(stats.r2(truth, predictions), [r2_score(truth, p) for p in predictions])
-    np.testing.assert_array_equal(stats.r2(np.ones(3), np.array([[1, 1, 1], [1, 1, 2]])), [1.0, 0.0])
+    np.testing.assert_allclose(stats.balanced_accuracy(truth, np.minimum(predictions, 4))[0], theirs)
+    np.testing.assert_allclose(stats.r2(truth, predictions)[0], [r2_score(truth, p) for p in predictions])
+    np.testing.assert_array_equal(stats.r2(np.ones(3), np.array([[1, 1, 1], [1, 1, 2]]))[0], [1.0, 0.0])
 
 
 TRUTH, PREDICTIONS, GROUPS = answers(np.random.default_rng(0), 4, 0.3)
 TABLES = np.random.default_rng(0).normal(size=(2, 6, 4))
 RANDOM = {
-    "nested_interval": partial(stats.nested_interval, (TRUTH, PREDICTIONS), accuracy, GROUPS, resamples=50),
     "interquartile_mean": partial(stats.interquartile_mean, TABLES[0], resamples=50),
     "probability_of_improvement": partial(stats.probability_of_improvement, *TABLES, resamples=50),
     "paired_permutation": partial(stats.paired_permutation, *TABLES.reshape(2, 24), resamples=50),
@@ -283,10 +332,17 @@ def test_the_seed_decides(name):
     assert len({RANDOM[name](seed=seed) for seed in range(5)}) > 1
 
 
+LEVELLED = {
+    "nested_interval": partial(stats.nested_interval, (TRUTH, PREDICTIONS), accuracy, GROUPS),
+    "interquartile_mean": RANDOM["interquartile_mean"],
+    "probability_of_improvement": RANDOM["probability_of_improvement"],
+}
+
+
 @pytest.mark.parametrize("level", [0.5, 0.99])
-@pytest.mark.parametrize("name", ["nested_interval", "interquartile_mean", "probability_of_improvement"])
+@pytest.mark.parametrize("name", LEVELLED)
 def test_a_higher_level_widens(name, level):
-    made, usual = RANDOM[name](level=level), RANDOM[name]()
+    made, usual = LEVELLED[name](level=level), LEVELLED[name]()
     assert (made.high - made.low > usual.high - usual.low) == (level > 0.95)
     assert made.value == usual.value
 
@@ -346,9 +402,9 @@ BAD = {
     "groups differ": (lambda: nested(groups=GROUPS[1:]), "same rows"),
     "a patient without a name": (lambda: nested(groups=[None, *GROUPS[1:]]), "missing"),
     "one group": (lambda: nested(groups=np.zeros(len(TRUTH))), "2 groups"),
-    "one score for all": (lambda: nested(statistic=lambda t, p: np.float64(1)), "one score per seed"),
-    "a score of nan": (lambda: nested(statistic=lambda t, p: np.full(len(p), np.nan)), "finite"),
-    "one resample": (lambda: nested(resamples=1), "resamples"),
+    "one score for all": (lambda: nested(statistic=lambda t, p: (np.float64(1), p)), "one score"),
+    "a score of nan": (lambda: nested(statistic=lambda t, p: (np.full(len(p), np.nan), p)), "finite"),
+    "one influence for all": (lambda: nested(statistic=lambda t, p: (p[:, 0], p[:, 0])), "row of influences"),
     "no resample": (lambda: stats.paired_permutation(FINE, FINE, resamples=0), "resample"),
     "one resample of runs": (lambda: stats.interquartile_mean([FINE], resamples=1), "resamples"),
     "no seeds": (lambda: stats.seed_interval([]), "empty"),

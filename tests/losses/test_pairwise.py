@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from cabench.losses.pairwise import alignment, joint_entropy, squared_distances, uniformity
+from cabench.losses.distances import squared_distances
+from cabench.losses.pairwise import alignment, joint_entropy, uniformity
 
 ON_CIRCLE = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
 WITH_TWINS = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 2.0]])
