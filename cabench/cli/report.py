@@ -55,7 +55,7 @@ def command(
     for _ in _changes(results) if watch else [None]:
         report = gather(store, chosen)
         if not watch:
-            print_boards(console(), list(boards(report.table, report.intervals, report.stabilities)))
+            print_boards(console(), list(boards(report)))
         for sentence in report.unread:
             click.echo(sentence, err=True)
         for path in write_report(Made(report, store, published), wanted, out or results):

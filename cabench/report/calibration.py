@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from cabench.report.leaderboard import HEADLINES, SHORT
+from cabench.report.leaderboard import SHORT
+from cabench.report.scores import HEADLINES
 
 LEAST_CEILING = 0.80
 LEAST_GAP = 0.10

@@ -5,19 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from cabench.report.intervals import BOARD, Intervals
-from cabench.report.stability import Stabilities
-from cabench.stats import LEAST_SEEDS, Interval, seed_interval
+from cabench.report.gather import Report
+from cabench.report.intervals import BOARD
+from cabench.report.scores import HEADLINES, Measured, Score, measured, over_factors, text
+from cabench.stats import Interval
 
-NONE: Mapping[Any, Any] = MappingProxyType({})
 LISTED = "What all measures mean: cabench list metrics."
-HEADLINES = ("balanced_accuracy", "r2")
 SHORT = {"balanced_accuracy": "bacc", "r2": "R2"}
 # The worst over the seeds is shown: one seed that had not converged makes the row one "at this budget".
 TRENDS = {"falling": "falling: at this budget", "rising": "rising: past its best", "flat": "flat"}
@@ -48,33 +45,17 @@ class Board:
     notes: list[str]
 
 
-def aggregate(table: pd.DataFrame, intervals: Intervals = NONE) -> pd.DataFrame:
-    """Return mean, sd, 95 % interval and number of seeds of every metric, failed cells left out."""
-    keys = [*BOARD, "method", "name", "factor", "space", "rows", "direction"]
-    done = table[table["status"] == "done"]
-    lines = []
-    for key, cells in done.groupby(keys, dropna=False, sort=True):
-        line = dict(zip(keys, key, strict=True))
-        interval = _interval(cells["value"], intervals.get(_probe(line)) if line["name"] in HEADLINES else None)
-        lines.append(
-            line
-            | {"mean": cells["value"].mean(), "sd": cells["value"].std()}
-            | {"low": interval.low if interval else None, "high": interval.high if interval else None}
-            | {"seeds": cells["seed"].nunique(), "chance": cells["chance"].mean()}
-            | {"ceiling": cells["ceiling"].mean(), "n": cells["n"].max()}
-        )
-    values = ["mean", "sd", "low", "high", "seeds", "chance", "ceiling", "n"]
-    return pd.DataFrame(lines, columns=[*keys, *values])
-
-
-def boards(table: pd.DataFrame, intervals: Intervals = NONE, stabilities: Stabilities = NONE) -> Iterator[Board]:
+def boards(report: Report) -> Iterator[Board]:
     """Yield one board per data set, source and tier; the sources and tiers never share a table."""
-    for key, part in table.groupby(BOARD, sort=True):
+    found = measured(report.table)
+    for key, part in report.table.groupby(BOARD, sort=True):
         dataset, source, tier = key
-        stable = {name[-1]: value for name, value in stabilities.items() if name[:-1] == key}
-        title = f"{dataset} ({source}, {tier} tier)"
         yield Board(
-            title, _summary(part), _more(part, stable), _probes(part, intervals), [*interval_notes(part), LISTED]
+            f"{dataset} ({source}, {tier} tier)",
+            _summary(part, found[key]),
+            _more(found[key], {name[-1]: value for name, value in report.stabilities.items() if name[:-1] == key}),
+            _probes(found[key], {name[3:]: value for name, value in report.intervals.items() if name[:3] == key}),
+            [*interval_notes(part), LISTED],
         )
 
 
@@ -110,95 +91,70 @@ def markdown(table: pd.DataFrame) -> str:
     return str(escaped.to_markdown(index=False, disable_numparse=True))
 
 
-def _summary(part: pd.DataFrame) -> pd.DataFrame:
+def _summary(part: pd.DataFrame, methods: Mapping[str, Measured]) -> pd.DataFrame:
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for run in part.drop_duplicates(["method", "seed"])[["method", "status", "wall_s", "trend"]].to_dict("records"):
+        runs.setdefault(run["method"], []).append(run)
     rows = []
-    for method, cells in part.groupby("method", sort=True):
-        scores = {title: shown(cells[cells["name"] == name]["value"]) for name, title in SUMMARIES.items()}
-        per_seed = cells.drop_duplicates("seed")
-        failed = int((per_seed["status"] == "failed").sum())
-        seeds = f"{len(per_seed) - failed}" + (f" ({failed} failed)" if failed else "")
-        seconds = per_seed[per_seed["status"] == "done"]["wall_s"]
-        trends = set(per_seed["trend"].dropna())
+    for method, metrics in methods.items():
+        done = [run for run in runs[method] if run["status"] == "done"]
+        failed = len(runs[method]) - len(done)
+        trends = {run["trend"] for run in runs[method]}
         rows.append(
             {
                 "method": method,
-                "seeds": seeds,
-                **scores,
-                "s/cell": shown(seconds, digits=0, interval=False),
-                "validation loss": next((TRENDS[t] for t in TRENDS if t in trends), "-"),
+                "seeds": f"{len(done)}" + (f" ({failed} failed)" if failed else ""),
+                **{title: text(over_factors(metrics, name)) for name, title in SUMMARIES.items()},
+                "s/cell": text(Score.of(run["wall_s"] for run in done), digits=0, interval=False),
+                "validation loss": next((TRENDS[name] for name in TRENDS if name in trends), "-"),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _more(part: pd.DataFrame, stable: Mapping[str, float]) -> pd.DataFrame:
+def _more(methods: Mapping[str, Measured], stable: Mapping[str, float]) -> pd.DataFrame:
     """One row per method: what goes beyond linear probes, as far as it was measured."""
     rows = []
-    for method, cells in part.groupby("method", sort=True):
-        row = {"method": method}
-        for title, (name, space) in MORE.items():
-            values = cells[(cells["name"] == name) & ((cells["space"] == space) | (space is None))]
-            # Of several factors the mean, seed by seed.
-            row[title] = shown(values.groupby("seed")["value"].mean())
-        row["stability ↑"] = f"{stable[method]:.2f}" if method in stable else "-"
-        rows.append(row)
+    for method, metrics in methods.items():
+        row = {title: text(over_factors(metrics, *what)) for title, what in MORE.items()}
+        rows.append({"method": method, **row, "stability ↑": f"{stable[method]:.2f}" if method in stable else "-"})
     table = pd.DataFrame(rows)
-    measured = [title for title in table if title != "method" and (table[title] != "-").any()]
-    return table[["method", *measured]] if measured else pd.DataFrame()
+    found = [title for title in table if title != "method" and (table[title] != "-").any()]
+    return table[["method", *found]] if found else pd.DataFrame()
 
 
-def _probes(part: pd.DataFrame, intervals: Intervals) -> pd.DataFrame:
+def _probes(methods: Mapping[str, Measured], intervals: Mapping[tuple[str, ...], Interval]) -> pd.DataFrame:
     """One row per factor and code, home code first; chance, every method and the ceiling side by side."""
-    heads = part[part["name"].isin(HEADLINES)]
-    ordered = heads.drop_duplicates(["factor", "space"]).copy()
-    ordered["abroad"] = ordered["space"] != ordered["home"]
-    ordered = ordered.sort_values(["home", "factor", "abroad"], ascending=[False, True, True], kind="stable")
     rows = []
-    for row in ordered.itertuples():
-        probes = _pick(heads, (row.factor, row.space))
-        line = {
-            "factor": row.factor,
-            "metric": SHORT[row.name],
-            "code": f"{row.space} {'↓' if row.abroad else '↑'}",
-            "chance": shown(probes["chance"], interval=False),
-        }
-        for method, cells in probes.groupby("method", sort=True):
-            known = intervals.get(_probe(cells.iloc[0].to_dict()))
-            line[method] = shown(cells["value"], known=known)
-        rows.append(line | {"ceiling": shown(probes["ceiling"], interval=False)})
+    for name, factor, space, home in probes(methods):
+        by_method = {method: metrics.get((name, factor, space), []) for method, metrics in methods.items()}
+        every = [row for some in by_method.values() for row in some]
+        rows.append(
+            {
+                "factor": factor,
+                "metric": SHORT[name],
+                "code": f"{space} {'↑' if space == home else '↓'}",
+                "chance": text(Score.of(row.chance for row in every), interval=False),
+                **{
+                    method: text(Score.of((row.value for row in some), intervals.get((method, factor, space))))
+                    for method, some in by_method.items()
+                    if some
+                },
+                "ceiling": text(Score.of(row.ceiling for row in every), interval=False),
+            }
+        )
     return pd.DataFrame(rows).fillna("-")
 
 
-def _pick(table: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
-    return table[(table["factor"] == key[0]) & (table["space"] == key[1])]
-
-
-def _probe(line: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(line[name] for name in (*BOARD, "method", "factor", "space"))
-
-
-def shown(values: pd.Series, digits: int = 2, interval: bool = True, known: Interval | None = None) -> str:
-    """Return "mean ± half of its 95 % interval" of numbers, "-" without any.
-
-    Args:
-        values: one number per seed; fewer than three have no interval.
-        digits: after the point.
-        interval: whether to show one, if it does not round to nothing.
-        known: the interval, if it is more than the one over seeds.
-    """
-    numbers = values.dropna().astype(float)
-    if numbers.empty:
-        return "-"
-    found = _interval(numbers, known) if interval else None
-    half = (found.high - found.low) / 2 if found else 0.0
-    spread = f" ± {half:.{digits}f}" if half > 10**-digits / 2 else ""
-    return f"{np.round(numbers.mean(), digits) + 0.0:.{digits}f}{spread}"
-
-
-def _interval(values: pd.Series, known: Interval | None = None) -> Interval | None:
-    if known or len(values) < LEAST_SEEDS:
-        return known
-    return seed_interval(values.to_numpy(float))
+def probes(methods: Mapping[str, Measured]) -> list[tuple[str, str, str, str]]:
+    """Return name, factor, code and home of every headline probe: salient factors first, the home code first."""
+    found = {}
+    for metrics in methods.values():
+        for (name, factor, space), rows in metrics.items():
+            if name in HEADLINES:
+                found[str(factor), str(space)] = name, str(factor), str(space), str(rows[0].home)
+    ordered = sorted(found.values(), key=lambda probe: (probe[1], probe[2] != probe[3]))
+    return sorted(ordered, key=lambda probe: probe[3], reverse=True)
 
 
 def interval_notes(part: pd.DataFrame) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,10 @@ from cabench.errors import UserError
 from cabench.report.gather import Report
 from cabench.report.intervals import BOARD
 from cabench.report.latex import Cell, LatexTable
-from cabench.report.leaderboard import HEADLINES, SHORT, interval_notes, shown
+from cabench.report.leaderboard import SHORT, interval_notes, probes
 from cabench.report.marks import marks
+from cabench.report.scores import Measured, Measurement, Score, measured, text
+from cabench.stats import Interval
 
 SUMMARIES = ("info", "leak", "CAscore", "delta_tot")
 # After the methods come those that separate nothing on purpose, then the ceiling; neither competes for a mark.
@@ -48,13 +50,9 @@ class Column:
         """The code with its arrow, or the summary with its own."""
         return f"{self.space or self.name} {ARROWS[self.direction]}"
 
-    def of(self, cells: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of a frame that stand in this column."""
-        if self.factor is None:
-            return cells[cells["name"] == self.name]
-        return cells[
-            (cells["name"] == self.name) & (cells["factor"] == self.factor) & (cells["space"] == self.space)
-        ]
+    def of(self, metrics: Measured) -> list[Measurement]:
+        """Return what a method has in this column."""
+        return metrics.get((self.name, self.factor, self.space), [])
 
 
 def paper_tables(report: Report, published: Sequence[dict[str, str]] = ()) -> Iterator[LatexTable]:
@@ -65,9 +63,12 @@ def paper_tables(report: Report, published: Sequence[dict[str, str]] = ()) -> It
         published: rows of `read_published`; each method that has some gets a row of its own, marked as such.
     """
     roles = {name: str(plugin.card.get("role") or "method") for name, plugin in registry.find("method").items()}
+    found = measured(report.table)
     for key, part in report.table.groupby(BOARD, sort=True):
         dataset, source, tier = map(str, key)
-        blocks = _blocks(part, roles)
+        metrics, intervals = found[key], {name[3:]: of for name, of in report.intervals.items() if name[:3] == key}
+        blocks = _blocks(metrics, roles)
+        names = _named(part)
         label = f"{dataset.partition('[')[0]}-{source}-{tier}"
         notes = _notes(part)
         heads = [Column(name) for name in SUMMARIES]
@@ -75,17 +76,17 @@ def paper_tables(report: Report, published: Sequence[dict[str, str]] = ()) -> It
             f"{dataset} ({source} data, {tier} tier): separation.",
             f"tab:{label}",
             ["", *(column.title for column in heads)],
-            [_rows(part, methods, heads, report) for methods in blocks],
+            [_rows(metrics, names, methods, heads, intervals) for methods in blocks],
             notes=notes,
         )
-        for number, columns in enumerate(_pages(_probes(part)), 1):
+        for number, columns in enumerate(_pages(_columns(metrics)), 1):
             theirs = _published(published, dataset, columns)
-            rows = [_rows(part, methods, columns, report) for methods in blocks]
+            rows = [_rows(metrics, names, methods, columns, intervals) for methods in blocks]
             yield LatexTable(
                 f"{dataset} ({source} data, {tier} tier): what a linear probe reads from each code ({number}).",
                 f"tab:{label}-probes-{number}",
                 ["", *(column.title for column in columns)],
-                [[_chance(part, columns)], *rows, [_ceiling(part, columns)], theirs],
+                [[_chance(metrics, columns)], *rows, [_ceiling(metrics, columns)], theirs],
                 groups=_groups(columns),
                 notes=[*notes, "Italics: as published, on the owners' data: no comparison."] if theirs else notes,
             )
@@ -121,19 +122,27 @@ def _number(path: Path, line: int, text: str) -> None:
         raise UserError(f"{path}, line {line}: '{text}' is no number.") from None
 
 
-def _blocks(part: pd.DataFrame, roles: dict[str, str]) -> list[list[str]]:
+def _blocks(methods: Iterable[str], roles: dict[str, str]) -> list[list[str]]:
     """Return the methods of each role, in order of their names."""
-    of = {str(label): roles.get(str(label).partition("[")[0], "method") for label in part["method"].unique()}
+    of = {label: roles.get(label.partition("[")[0], "method") for label in methods}
     return [sorted(label for label, role in of.items() if role == wanted) for wanted in ROLES]
 
 
-def _probes(part: pd.DataFrame) -> list[Column]:
+def _named(part: pd.DataFrame) -> dict[str, str]:
+    """Return what stands before each method's scores: its name, and how many of its seeds failed."""
+    names = {}
+    for method, runs in part.drop_duplicates(["method", "seed"]).groupby("method"):
+        failed = int((runs["status"] == "failed").sum())
+        names[str(method)] = f"{method} ({failed} of {len(runs)} seeds failed)" if failed else str(method)
+    return names
+
+
+def _columns(methods: Mapping[str, Measured]) -> list[Column]:
     """Return two columns per factor: salient factors, then common ones."""
-    heads = part[part["name"].isin(HEADLINES)].drop_duplicates("factor")
-    heads = heads.sort_values(["home", "factor"], ascending=[False, True])
+    factors = {factor: (name, home) for name, factor, _, home in probes(methods)}
     return [
-        Column(str(row["name"]), str(row["factor"]), space, home=space == row["home"])
-        for row in heads.to_dict("records")
+        Column(name, factor, space, home=space == home)
+        for factor, (name, home) in factors.items()
         for space in SPACES
     ]
 
@@ -153,34 +162,41 @@ def _groups(columns: list[Column]) -> list[tuple[str, int]]:
     return [(f"{column.factor} ({SHORT[column.name]})", 2) for column in factors] + rest
 
 
-def _rows(part: pd.DataFrame, methods: list[str], columns: list[Column], report: Report) -> list[list[Cell]]:
-    competing = part[part["method"].isin(methods) & (part["status"] == "done")]
-    found = [marks(column.of(competing), column.direction) for column in columns]
+def _rows(
+    metrics: Mapping[str, Measured],
+    names: Mapping[str, str],
+    methods: list[str],
+    columns: list[Column],
+    intervals: Mapping[tuple[str, ...], Interval],
+) -> list[list[Cell]]:
+    competing = [
+        {method: {row.seed: row.value for row in column.of(metrics[method])} for method in methods}
+        for column in columns
+    ]
+    found = [marks(scores, column.direction) for scores, column in zip(competing, columns, strict=True)]
     rows = []
     for method in methods:
-        cells = part[part["method"] == method]
-        seeds = cells.drop_duplicates("seed")
-        failed = int((seeds["status"] == "failed").sum())
-        name = f"{method} ({failed} of {len(seeds)} seeds failed)" if failed else method
-        row = [Cell(name)]
+        row = [Cell(names[method])]
         for column, of_column in zip(columns, found, strict=True):
-            known = report.intervals.get((*_key(cells), method, str(column.factor), str(column.space)))
-            row.append(Cell(shown(column.of(cells)["value"], known=known), of_column.get(method, "")))
+            known = intervals.get((method, str(column.factor), str(column.space)))
+            score = Score.of((one.value for one in column.of(metrics[method])), known)
+            row.append(Cell(text(score), of_column.get(method, "")))
         rows.append(row)
     return rows
 
 
-def _key(cells: pd.DataFrame) -> tuple[str, ...]:
-    return tuple(str(cells.iloc[0][name]) for name in BOARD)
+def _chance(methods: Mapping[str, Measured], columns: list[Column]) -> list[Cell]:
+    def chance(column: Column) -> str:
+        rows = [row.chance for metrics in methods.values() for row in column.of(metrics)]
+        return text(Score.of(rows), interval=False)
+
+    return [Cell("chance"), *(Cell(chance(column)) for column in columns)]
 
 
-def _chance(part: pd.DataFrame, columns: list[Column]) -> list[Cell]:
-    return [Cell("chance"), *(Cell(shown(column.of(part)["chance"], interval=False)) for column in columns)]
-
-
-def _ceiling(part: pd.DataFrame, columns: list[Column]) -> list[Cell]:
+def _ceiling(methods: Mapping[str, Measured], columns: list[Column]) -> list[Cell]:
     def at_home(column: Column) -> str:
-        return shown(column.of(part)["ceiling"], interval=False) if column.home and column.factor else "-"
+        rows = [row.ceiling for metrics in methods.values() for row in column.of(metrics)]
+        return text(Score.of(rows), interval=False) if column.home and column.factor else "-"
 
     return [Cell("supervised ceiling"), *(Cell(at_home(column)) for column in columns)]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from cabench.report.scores import HEADLINES
 from cabench.stats import TooFewSeeds, seed_interval
 from cabench.store import Record, write_bytes, write_text
 from cabench.study import Study
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL, HEAD = (2.9, 2.6), 1.1  # inches: a panel; titles above, the legend beside them
-HEADLINES = ("balanced_accuracy", "r2")
 MEASURE = {"balanced_accuracy": "balanced accuracy", "r2": "R²"}
 
 

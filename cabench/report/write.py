@@ -13,8 +13,9 @@ from cabench.report.figures import FORMATS as FIGURE_SUFFIXES
 from cabench.report.figures import drawer, save
 from cabench.report.gather import Report, gather
 from cabench.report.latex import latex
-from cabench.report.leaderboard import Board, aggregate, boards, to_markdown
+from cabench.report.leaderboard import Board, boards, to_markdown
 from cabench.report.paper import paper_tables
+from cabench.report.scores import aggregate
 from cabench.store import Store, write_bytes
 
 if TYPE_CHECKING:
@@ -39,12 +40,11 @@ class Made:
 
 
 def _markdown(made: Made) -> bytes:
-    report = made.report
-    return to_markdown(list(boards(report.table, report.intervals, report.stabilities)), report.unread).encode()
+    return to_markdown(list(boards(made.report)), made.report.unread).encode()
 
 
 def _csv(made: Made) -> bytes:
-    return bytes(aggregate(made.report.table, made.report.intervals).to_csv(index=False), "utf-8")
+    return bytes(aggregate(made.report.table, made.report.intervals).to_csv(index=False, float_format="%.10g"), "utf-8")
 
 
 def _parquet(made: Made) -> bytes:
@@ -109,7 +109,7 @@ def write_leaderboard(store: Store) -> list[Board]:
     """
     report = gather(store)
     write_report(Made(report, store), ["markdown", "csv"], store.root)
-    return list(boards(report.table, report.intervals, report.stabilities))
+    return list(boards(report))
 
 
 def _figures(report: Report, folder: Path) -> list[Path]:

@@ -25,7 +25,7 @@ from cabench.report.figures.plane import plane
 from cabench.report.figures.ranks import mean_ranks, ranks
 from cabench.report.frame import frame
 from cabench.report.gather import Report, gather
-from cabench.report.leaderboard import aggregate
+from cabench.report.scores import aggregate
 from cabench.stats import seed_interval
 from cabench.store import Store
 

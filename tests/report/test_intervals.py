@@ -8,7 +8,7 @@ from cabench.execute import execute
 from cabench.plan import make_plan
 from cabench.report.frame import frame
 from cabench.report.intervals import probe_intervals
-from cabench.report.leaderboard import aggregate
+from cabench.report.scores import aggregate
 from cabench.report.write import write_leaderboard
 from cabench.stats import balanced_accuracy, nested_interval
 from cabench.store import Store

@@ -2,7 +2,9 @@ import pandas as pd
 import pytest
 
 from cabench.report.frame import frame
-from cabench.report.leaderboard import aggregate, boards, to_markdown
+from cabench.report.gather import Report
+from cabench.report.leaderboard import boards, to_markdown
+from cabench.report.scores import aggregate
 
 
 def record(
@@ -25,8 +27,12 @@ def record(
 
 
 def only(records):
-    (board,) = boards(frame(records))
+    (board,) = report(records)
     return board
+
+
+def report(records):
+    return list(boards(Report(records, frame(records))))
 
 
 def test_every_probe_stands_between_chance_and_ceiling():
@@ -52,7 +58,7 @@ def test_the_table_of_numbers_holds_the_interval():
     assert [line["mean"], line["sd"], line["low"], line["high"]] == pytest.approx(
         [0.8, 0.1, 0.5516, 1.0484], abs=1e-4
     )
-    assert aggregate(frame([record()])).iloc[0]["low"] is None
+    assert aggregate(frame([record()])).iloc[0][["low", "high"]].isna().all()
 
 
 def test_a_failure_and_an_unfinished_budget_show():
@@ -69,11 +75,11 @@ def test_the_worst_trend_over_the_seeds_shows():
 
 
 def test_synthetic_and_real_never_share_a_table():
-    assert len(list(boards(frame([record(), record(source="real")])))) == 2
+    assert len(report([record(), record(source="real")])) == 2
 
 
 def test_a_harder_variant_of_a_data_set_has_its_own_table():
-    titles = [board.title for board in boards(frame([record(), record(dataset="d[noise=0.1]")]))]
+    titles = [board.title for board in report([record(), record(dataset="d[noise=0.1]")])]
     assert titles == ["d (synthetic, quick tier)", "d[noise=0.1] (synthetic, quick tier)"]
 
 

@@ -1,18 +1,11 @@
 import numpy as np
-import pandas as pd
 import pytest
 
 from cabench.report.marks import marks
 
 
-def column(**methods):
-    return pd.DataFrame(
-        [
-            {"method": method, "seed": seed, "value": value}
-            for method, values in methods.items()
-            for seed, value in enumerate(values)
-        ]
-    )
+def column(**scores):
+    return {method: dict(enumerate(values)) for method, values in scores.items()}
 
 
 CLEAR = {"a": [0.9, 0.91, 0.92], "b": [0.7, 0.71, 0.72], "c": [0.5, 0.51, 0.53]}

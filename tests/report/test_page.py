@@ -7,19 +7,14 @@ import time
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 from page_records import many, record, report
 
 from cabench.errors import UserError
 from cabench.execute import execute
 from cabench.plan import make_plan
-from cabench.report.leaderboard import shown
 from cabench.report.page import page
 from cabench.report.page.command import command
-from cabench.report.page.tables import _cell
-from cabench.stats import Interval
 from cabench.store import Store
 
 HOSTILE = [
@@ -150,20 +145,6 @@ def test_synthetic_and_real_and_tiers_have_tables_of_their_own():
     boards = [(a["data-source"], a["data-tier"]) for _, a in parsed.tags if a.get("class") == "board"]
     assert sorted(boards) == sorted(places)
     assert sum(a.get("class") == "methods" for _, a in parsed.tags) == 3
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 6])
-def test_numbers_are_written_as_in_the_leaderboard(count):
-    rng = np.random.default_rng(count)
-    known = Interval(0.5, 0.3, 0.7)
-    for values in [
-        *rng.normal(0.5, 0.2, (50, count)),
-        *(rng.integers(0, 200, (50, count)) / 200),
-        [-0.001] * count,
-    ]:
-        for how in ({}, {"digits": 0, "interval": False}, {"known": known}):
-            assert _cell(values, **how).text == shown(pd.Series(values), **how)
-    assert _cell([None]).text == _cell([float("nan")]).text == "-"
 
 
 def test_a_half_width_stands_from_three_seeds_on():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from matplotlib.textpath import text_to_path
 
 from cabench.errors import UserError, did_you_mean
 from cabench.report.gather import Report
-from cabench.report.leaderboard import aggregate
+from cabench.report.scores import aggregate
 from cabench.store import Record
 
 # Method -> keywords of `Axes.plot`.
@@ -81,29 +82,29 @@ def measured(report: Report, name: str) -> pd.DataFrame:
 
 def holes(report: Report, names: Iterable[str]) -> list[str]:
     """Return a sentence per data set on which a method failed, was not run or lacks one of the metrics."""
+    place = ["dataset", "method"]
+    runs = report.table.drop_duplicates([*place, "seed"]).groupby(place)["status"].agg(list)
+    found = report.table.groupby(place)["name"].agg(set)
     notes = []
     for dataset in datasets(report):
-        of_dataset = report.table[report.table["dataset"] == dataset]
-        found: dict[str, list[str]] = {}
+        reasons: dict[str, list[str]] = {}
         for method in methods(report):
-            reason = _hole(of_dataset[of_dataset["method"] == method], names)
-            found.setdefault(reason, []).append(method)
-        found.pop("", None)
-        if found:
-            notes.append(f"{dataset}: " + "; ".join(f"{r}: {', '.join(who)}" for r, who in found.items()) + ".")
+            cell = dataset, method
+            reason = _hole(runs[cell], found[cell], names) if cell in runs.index else "not run"
+            reasons.setdefault(reason, []).append(method)
+        reasons.pop("", None)
+        if reasons:
+            notes.append(f"{dataset}: " + "; ".join(f"{r}: {', '.join(who)}" for r, who in reasons.items()) + ".")
     if report.unread:
         notes.append(f"Records that could not be read: {len(report.unread)}.")
     return notes
 
 
-def _hole(cells: pd.DataFrame, names: Iterable[str]) -> str:
-    if cells.empty:
-        return "not run"
-    status = cells.drop_duplicates("seed")["status"]
-    failed = int((status != "done").sum())
+def _hole(status: list[str], found: set[str], names: Iterable[str]) -> str:
+    failed = sum(state != "done" for state in status)
     if failed == len(status):
         return "failed"
-    missing = [name for name in names if name not in set(cells["name"])]
+    missing = [name for name in names if name not in found]
     if missing:
         return f"no {' and no '.join(missing)}"
     return f"{failed} of {len(status)} seeds failed" if failed else ""
@@ -128,6 +129,7 @@ def run_title(record: Record) -> str:
     return f"{what}, seed {spec['seed']} ({spec['source']} source, {spec['tier']} tier)"
 
 
+@cache
 def text_width(text: str, size: float) -> float:
     """Return the greatest width of a line in inches, at any resolution; its dollars are dollars."""
     width: float = text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0]

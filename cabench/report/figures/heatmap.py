@@ -28,7 +28,7 @@ from cabench.report.figures._parts import (
     wrapped,
 )
 from cabench.report.gather import Report
-from cabench.report.leaderboard import HEADLINES, aggregate
+from cabench.report.scores import HEADLINES, aggregate
 
 COLOURS, SCALE = "cividis", Normalize(0, 1)
 CELL = 0.36, 0.2  # inches

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby
-from typing import Any
-
-import numpy as np
 
 from cabench.report.gather import Report
-from cabench.report.leaderboard import HEADLINES, MORE, SHORT, TRENDS
-from cabench.stats import LEAST_SEEDS, Interval, seed_interval
+from cabench.report.leaderboard import MORE, SHORT, TRENDS, probes
+from cabench.report.scores import Measured, Score, measured, over_factors, text
 from cabench.store import Record
 
 SCORES = {"CAscore ↑": ("CAscore", None), "info ↑": ("info", None), "leak ↓": ("leak", None)}
 OTHERS = {"delta_tot ↓": ("delta_tot", None)} | MORE
 STABILITY = "stability ↑"
-# (name, factor, space) of a metric, its rows of all seeds.
-Measured = dict[tuple[str, str | None, str | None], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -101,27 +94,34 @@ def boards(report: Report, records: list[Record]) -> list[Board]:
     for record in records:
         if record["label"] == record["spec"]["method"]:
             plain.setdefault(place(record)[1:], set()).add(record["label"])
+    metrics = measured(report.table)
     made, first = [], 0
     for key, found in groupby(records, place):
         here = list(found)
-        made.append(_board(report, key, here, plain.get(key[1:], set()), first))
+        made.append(_board(report, key, here, metrics[key], plain.get(key[1:], set()), first))
         first += len(here)
     return made
 
 
-def _board(report: Report, key: tuple[str, str, str], here: list[Record], plain: set[str], first: int) -> Board:
+def _board(
+    report: Report,
+    key: tuple[str, str, str],
+    here: list[Record],
+    metrics: Mapping[str, Measured],
+    plain: set[str],
+    first: int,
+) -> Board:
     methods = {label: list(found) for label, found in groupby(here, lambda record: str(record["label"]))}
-    measured = {label: _measured(records) for label, records in methods.items()}
     holes, seeds = sorted(plain - set(methods)), {record["spec"]["seed"] for record in here}
-    titles = {title: what for title, what in OTHERS.items() if any(_has(rows, *what) for rows in measured.values())}
+    titles = {title: what for title, what in OTHERS.items() if any(_has(rows, *what) for rows in metrics.values())}
     stable = {label: report.stabilities[*key, label] for label in methods if (*key, label) in report.stabilities}
     columns = ["method", *SCORES, "seeds", "CPU s", "validation loss", *titles, *([STABILITY] if stable else [])]
     rows = []
     for label, records in methods.items():
-        cells = [_score(measured[label], *what) for what in SCORES.values()]
+        cells = [_cell(over_factors(metrics[label], *what)) for what in SCORES.values()]
         cells += _facts(records, len(seeds))
-        cells += [_score(measured[label], *what) for what in titles.values()]
-        cells += [_cell([stable.get(label)])] if stable else []
+        cells += [_cell(over_factors(metrics[label], *what)) for what in titles.values()]
+        cells += [_cell(Score.of([stable.get(label)]))] if stable else []
         state = "done" if any(record["status"] == "done" for record in records) else "failed"
         if state == "failed":
             cells[0] = Cell(state)
@@ -131,31 +131,11 @@ def _board(report: Report, key: tuple[str, str, str], here: list[Record], plain:
     empty = [Cell("-")] * (len(columns) - 1)
     nothing = [Cell("not run"), *empty[1:3], Cell(f"0 ({len(seeds)} missing)"), *empty[4:]]
     rows += [Row(label, nothing, "hole") for label in holes]
-    return Board(*key, Table(columns, rows), _probes(report, key, measured), _gaps(methods, holes, seeds))
+    return Board(*key, Table(columns, rows), _probes(report, key, metrics), _gaps(methods, holes, seeds))
 
 
-def _measured(records: list[Record]) -> Measured:
-    found: Measured = {}
-    for record in records:
-        for row in record["metrics"]:
-            key = row["name"], row["factor"], row["space"]
-            found.setdefault(key, []).append(row | {"seed": record["spec"]["seed"]})
-    return found
-
-
-def _has(measured: Measured, name: str, space: str | None) -> bool:
-    return any(key[0] == name and space in (None, key[2]) for key in measured)
-
-
-def _score(measured: Measured, name: str, space: str | None) -> Cell:
-    """One number per seed, of several factors the mean."""
-    seeds: dict[int, list[float]] = {}
-    for key, rows in measured.items():
-        if key[0] == name and space in (None, key[2]):
-            for row in rows:
-                if row["value"] is not None:
-                    seeds.setdefault(row["seed"], []).append(row["value"])
-    return _cell(sum(values) / len(values) for values in seeds.values())
+def _has(metrics: Measured, name: str, space: str | None) -> bool:
+    return any(key[0] == name and space in (None, key[2]) for key in metrics)
 
 
 def _facts(records: list[Record], expected: int) -> list[Cell]:
@@ -164,61 +144,32 @@ def _facts(records: list[Record], expected: int) -> list[Cell]:
     failed, missing = len(records) - len(done), expected - len(records)
     lacks = [f"{count} {word}" for count, word in ((failed, "failed"), (missing, "missing")) if count]
     seeds = str(len(done)) + (f" ({', '.join(lacks)})" if lacks else "")
-    seconds = _cell((record["provenance"]["cpu_s"] for record in done), digits=0, interval=False)
+    seconds = _cell(Score.of(record["provenance"]["cpu_s"] for record in done), digits=0, interval=False)
     trends = {record["training"].get("trend") for record in done}
     return [Cell(seeds), seconds, Cell(next((TRENDS[name] for name in TRENDS if name in trends), "-"))]
 
 
-def _probes(report: Report, key: tuple[str, str, str], measured: Mapping[str, Measured]) -> Table:
+def _probes(report: Report, key: tuple[str, str, str], methods: Mapping[str, Measured]) -> Table:
     """One row per factor and code, in the leaderboard's order."""
-    homes: dict[tuple[str, str], dict[str, Any]] = {}
-    for table in measured.values():
-        for (name, factor, space), found in table.items():
-            if name in HEADLINES:
-                homes.setdefault((factor or "", space or ""), found[0])
-    ordered = sorted(homes.values(), key=lambda row: (row["factor"], row["space"] != row["home"]))
-    ordered.sort(key=lambda row: str(row["home"]), reverse=True)
     rows = []
-    for probe in ordered:
-        name, factor, space = probe["name"], probe["factor"], probe["space"]
-        by_method = {label: table.get((name, factor, space), []) for label, table in measured.items()}
+    for name, factor, space, home in probes(methods):
+        by_method = {label: metrics.get((name, factor, space), []) for label, metrics in methods.items()}
         every = [row for some in by_method.values() for row in some]
         cells = [
             Cell(SHORT[name]),
-            _cell((row["chance"] for row in every), interval=False),
+            _cell(Score.of(row.chance for row in every), interval=False),
             *(
-                _cell((row["value"] for row in some), known=report.intervals.get((*key, label, factor, space)))
+                _cell(Score.of((row.value for row in some), report.intervals.get((*key, label, factor, space))))
                 for label, some in by_method.items()
             ),
-            _cell((row["ceiling"] for row in every), interval=False),
+            _cell(Score.of(row.ceiling for row in every), interval=False),
         ]
-        code = f"{space} {'↑' if space == probe['home'] else '↓'}"
-        rows.append(Row(f"{factor}: {code}", cells, factor=factor))
-    return Table(["factor: code", "measure", "chance", *measured, "ceiling"], rows)
+        rows.append(Row(f"{factor}: {space} {'↑' if space == home else '↓'}", cells, factor=factor))
+    return Table(["factor: code", "measure", "chance", *methods, "ceiling"], rows)
 
 
-def _cell(
-    values: Iterable[float | None], digits: int = 2, interval: bool = True, known: Interval | None = None
-) -> Cell:
-    """Write numbers as `cabench.report.leaderboard.shown` does, twenty times as fast: a page has ten thousands."""
-    numbers = np.array([value for value in values if value is not None and not math.isnan(value)])
-    if not len(numbers):
-        return Cell("-")
-    mean, half = numbers.mean(), 0.0
-    if interval and known:
-        half = (known.high - known.low) / 2
-    elif interval and len(numbers) >= LEAST_SEEDS:
-        half = _half_width(len(numbers)) * numbers.std(ddof=1)
-    spread = f" ± {half:.{digits}f}" if half > 10**-digits / 2 else ""
-    return Cell(f"{np.round(mean, digits) + 0.0:.{digits}f}{spread}", float(f"{mean:.4g}"))
-
-
-@cache
-def _half_width(seeds: int) -> float:
-    """Return half of the interval of `seed_interval` for numbers whose standard deviation is 1."""
-    numbers = np.arange(seeds)
-    interval = seed_interval(numbers)
-    return float((interval.high - interval.low) / 2 / numbers.std(ddof=1))
+def _cell(score: Score | None, digits: int = 2, interval: bool = True) -> Cell:
+    return Cell(text(score, digits, interval), None if score is None else float(f"{score.mean:.4g}"))
 
 
 def _gaps(methods: Mapping[str, list[Record]], holes: list[str], seeds: set[int]) -> list[str]:
