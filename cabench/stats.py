@@ -55,7 +55,7 @@ def balanced_accuracy(truth: Array, predictions: Array) -> tuple[Array, Array]:
     """
     _, label, sizes = np.unique(truth, return_inverse=True, return_counts=True)
     hits = (predictions == truth).astype(np.float64)
-    recalls = hits @ (label[:, None] == np.arange(len(sizes))) / sizes
+    recalls = np.stack([np.bincount(label, right, len(sizes)) for right in hits]) / sizes
     return recalls.mean(axis=-1), (hits - recalls[:, label]) / (sizes * len(sizes))[label]
 
 
@@ -139,10 +139,7 @@ def nested_interval(
         raise ValueError("a statistic must return one score and one row of influences per seed")
     if not (np.isfinite(scores).all() and np.isfinite(added).all()):
         raise ValueError("a statistic must be finite on the test set")
-    # Rows of one group side by side, so that a group's are one slice.
-    order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(count))
-    by_group = np.add.reduceat(added[:, order], starts, axis=1)
+    by_group = np.stack([np.bincount(group, weights, count) for weights in added])
     products = np.square(by_group.sum(axis=0)) - np.square(by_group).sum(axis=0)
     shared = max(0.0, float(products.sum()) / (seeds * (seeds - 1)) * count / (count - 1))
 

@@ -33,24 +33,18 @@ def newest(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Return one row per metric of every cell; a failed cell is one row with empty metric columns."""
-    rows = []
+    columns: dict[str, list[Any]] = {name: [] for name in (*CELL, *METRIC)}
     for record in newest(records):
-        dataset, source, tier, label, seed = _cell(record)
-        cell = {
-            "dataset": dataset,
-            "source": source,
-            "tier": tier,
-            "method": label,
-            "seed": seed,
-            "status": record["status"],
-            "error": record["error"],
-            "trend": record.get("training", {}).get("trend"),
-            "wall_s": record["provenance"]["wall_s"],
-            "cpu_s": record["provenance"]["cpu_s"],
-            "run_id": record["run_id"],
-        }
-        rows += [cell | metric for metric in record["metrics"]] or [cell]
-    return pd.DataFrame(rows, columns=[*CELL, *METRIC])
+        metrics = record["metrics"] or [{}]
+        told = record["provenance"]
+        trend = record.get("training", {}).get("trend")
+        cell = *_cell(record), record["status"], record["error"], trend
+        cell = *cell, told["wall_s"], told["cpu_s"], record["run_id"]
+        for name, value in zip(CELL, cell, strict=True):
+            columns[name] += [value] * len(metrics)
+        for name in METRIC:
+            columns[name] += [metric.get(name) for metric in metrics]
+    return pd.DataFrame(columns)
 
 
 def _cell(record: dict[str, Any]) -> tuple[Any, ...]:

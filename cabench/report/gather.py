@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +14,7 @@ from cabench.errors import UserError, did_you_mean
 from cabench.plan import split_list
 from cabench.report.frame import frame, newest
 from cabench.report.intervals import Intervals, probe_intervals
+from cabench.report.scores import Measured, measured
 from cabench.report.stability import Stabilities, subgroup_stability
 from cabench.store import Record, Store
 
@@ -44,6 +46,11 @@ class Report:
     intervals: Intervals = field(default_factory=lambda: EMPTY)
     stabilities: Stabilities = field(default_factory=lambda: EMPTY)
     unread: list[str] = field(default_factory=list)
+
+    @cached_property
+    def measured(self) -> dict[tuple[str, ...], dict[str, Measured]]:
+        """(dataset, source, tier) -> method -> what was measured, see `cabench.report.scores.measured`."""
+        return measured(self.table)
 
 
 def gather(store: Store, chosen: Mapping[str, str] = EMPTY) -> Report:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cabench.report.gather import Report
 from cabench.report.intervals import BOARD
-from cabench.report.scores import HEADLINES, Measured, Score, measured, over_factors, text
+from cabench.report.scores import HEADLINES, Measured, Score, over_factors, text
 from cabench.stats import Interval
 
 LISTED = "What all measures mean: cabench list metrics."
@@ -47,7 +47,7 @@ class Board:
 
 def boards(report: Report) -> Iterator[Board]:
     """Yield one board per data set, source and tier; the sources and tiers never share a table."""
-    found = measured(report.table)
+    found = report.measured
     for key, part in report.table.groupby(BOARD, sort=True):
         dataset, source, tier = key
         yield Board(

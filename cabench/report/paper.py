@@ -18,7 +18,7 @@ from cabench.report.intervals import BOARD
 from cabench.report.latex import Cell, LatexTable
 from cabench.report.leaderboard import SHORT, interval_notes, probes
 from cabench.report.marks import marks
-from cabench.report.scores import Measured, Measurement, Score, measured, text
+from cabench.report.scores import Measured, Measurement, Score, text
 from cabench.stats import Interval
 
 SUMMARIES = ("info", "leak", "CAscore", "delta_tot")
@@ -63,7 +63,7 @@ def paper_tables(report: Report, published: Sequence[dict[str, str]] = ()) -> It
         published: rows of `read_published`; each method that has some gets a row of its own, marked as such.
     """
     roles = {name: str(plugin.card.get("role") or "method") for name, plugin in registry.find("method").items()}
-    found = measured(report.table)
+    found = report.measured
     for key, part in report.table.groupby(BOARD, sort=True):
         dataset, source, tier = map(str, key)
         metrics, intervals = found[key], {name[3:]: of for name, of in report.intervals.items() if name[:3] == key}

@@ -44,7 +44,9 @@ def _markdown(made: Made) -> bytes:
 
 
 def _csv(made: Made) -> bytes:
-    return bytes(aggregate(made.report.table, made.report.intervals).to_csv(index=False, float_format="%.10g"), "utf-8")
+    return bytes(
+        aggregate(made.report.table, made.report.intervals).to_csv(index=False, float_format="%.10g"), "utf-8"
+    )
 
 
 def _parquet(made: Made) -> bytes:

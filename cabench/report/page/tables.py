@@ -8,7 +8,7 @@ from itertools import groupby
 
 from cabench.report.gather import Report
 from cabench.report.leaderboard import MORE, SHORT, TRENDS, probes
-from cabench.report.scores import Measured, Score, measured, over_factors, text
+from cabench.report.scores import Measured, Score, over_factors, text
 from cabench.store import Record
 
 SCORES = {"CAscore ↑": ("CAscore", None), "info ↑": ("info", None), "leak ↓": ("leak", None)}
@@ -94,7 +94,7 @@ def boards(report: Report, records: list[Record]) -> list[Board]:
     for record in records:
         if record["label"] == record["spec"]["method"]:
             plain.setdefault(place(record)[1:], set()).add(record["label"])
-    metrics = measured(report.table)
+    metrics = report.measured
     made, first = [], 0
     for key, found in groupby(records, place):
         here = list(found)
