@@ -18,6 +18,7 @@ from cabench.codes import SPACES, Codes, Splits
 from cabench.codes_file import CODES_FILE, kept, read_codes, write_codes
 from cabench.cost import fit_cost
 from cabench.errors import UserError, did_you_mean
+from cabench.fingerprint import fingerprints, stale
 from cabench.metrics.catalogue import FAMILIES, families
 from cabench.metrics.evaluate import evaluate_families, evidence, home_scores
 from cabench.metrics.evidence import PARTS, PREDICTED, Ceilings, Evidence, Swaps
@@ -39,11 +40,21 @@ def execute(
     device: str = "auto",
     watch: Watch = lambda *_: None,
     metrics: str = "core",
+    force: bool = False,
 ) -> list[Record]:
-    """Run every cell of the plan that has no finished record yet, and return all their records.
+    """Run every cell of the plan that has no finished record of today's code, and return all their records.
 
     A finished cell that lacks some of the metrics, or holds those of an older version, is measured again from its
     codes.
+
+    Args:
+        plan: the cells.
+        store: where their records lie.
+        root: the folder of the raw files, for real sources.
+        device: one of `DEVICES`.
+        watch: is told what goes on.
+        metrics: families or metrics by name.
+        force: whether to run finished cells again.
 
     Raises:
         UserError: a data set's raw files are missing, or the results folder cannot be written.
@@ -56,7 +67,7 @@ def execute(
     records = []
     for spec in plan.cells:
         record = store.read(spec.run_id)
-        if record is None or record["status"] != "done":
+        if force or record is None or record["status"] != "done" or stale(record, _fingerprints(plan, spec)):
             record = _cell(spec, plan, store, shelf, device, watch, wanted)
             store.write(record)
             watch(spec, record["status"], 0, 0)
@@ -193,6 +204,7 @@ def _cell(
         "label": plan.labels[spec.run_id].method,
         "dataset_label": plan.labels[spec.run_id].dataset,
         "spec": spec.to_json(),
+        "fingerprints": _fingerprints(plan, spec),
     }
     digest: str | None = None
     watch(spec, "loading", 0, 0)
@@ -274,7 +286,7 @@ def _ceilings(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: st
     if ceiling is None or ceiling.run_id == spec.run_id:
         return {}
     record = store.read(ceiling.run_id, "references") or store.read(ceiling.run_id)
-    if record is None or record["status"] != "done":
+    if record is None or record["status"] != "done" or stale(record, _fingerprints(plan, ceiling)):
         splits, digest = shelf.take(spec)
         clock = _Clock()
 
@@ -289,6 +301,7 @@ def _ceilings(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: st
             "label": ceiling.method,
             "dataset_label": plan.labels[spec.run_id].dataset,
             "spec": ceiling.to_json(),
+            "fingerprints": _fingerprints(plan, ceiling),
             "status": "done",
             "error": None,
             **measured,
@@ -296,6 +309,10 @@ def _ceilings(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: st
         }
         store.write(record, "references")
     return home_scores(record["metrics"])
+
+
+def _fingerprints(plan: Plan, spec: RunSpec) -> dict[str, str]:
+    return fingerprints(method=plan.methods[spec.method], dataset=plan.datasets[spec.dataset])
 
 
 class _Clock:

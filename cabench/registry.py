@@ -139,14 +139,14 @@ def _in_folders(kind: Kind) -> Iterable[Plugin]:
 
 def _in_entry_points(kind: Kind) -> Iterable[Plugin]:
     for point in importlib.metadata.entry_points(group=f"cabench.{FOLDERS[kind]}"):
-        file = _source(point.module)
+        file = source(point.module)
         plugin = read(kind, file, point.module, point.attr) if file else None
         card = plugin.card if plugin else {}
         error = plugin.error if plugin else None
         yield Plugin(kind, point.name, file, point.module, point.attr, card, error)
 
 
-def _source(module: str) -> Path | None:
+def source(module: str) -> Path | None:
     """Locate a module's file; only its top-level package is looked up, and nothing is imported."""
     top, *rest = module.split(".")
     spec = importlib.util.find_spec(top)
@@ -154,8 +154,9 @@ def _source(module: str) -> Path | None:
         return None
     if not rest:
         return Path(spec.origin)
-    base = Path(spec.origin).parent.joinpath(*rest)
-    return next((f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()), None)
+    bases = [Path(root, *rest) for root in spec.submodule_search_locations or ()]
+    candidates = (file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py"))
+    return next((file for file in candidates if file.is_file()), None)
 
 
 def _in_files(kind: Kind, files: Iterable[Path]) -> Iterable[Plugin]:

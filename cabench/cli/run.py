@@ -41,6 +41,7 @@ GUESS = {"smoke": 4, "quick": 60, "converged": 200, "paper": 4 * 3600}
 @click.option(
     "--study", type=click.Path(path_type=Path), help="A study file in the place of names, seeds and tier."
 )
+@click.option("--force", is_flag=True, help="Run finished cells again.")
 @click.option("--dry-run", is_flag=True, help="Show the plan with an estimate and stop.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
@@ -58,6 +59,7 @@ def command(
     device: str,
     metrics: str,
     study: Path | None,
+    force: bool,
     dry_run: bool,
     debug: bool,
 ) -> None:
@@ -78,7 +80,7 @@ def command(
         click.echo(f"Left out: {name}: {reason}", err=True)
     store = Store(results)
     if dry_run:
-        _show(plan, store)
+        _show(plan, store, force)
         return
 
     from cabench.cli.live import Watcher, console, print_boards
@@ -88,7 +90,7 @@ def command(
     out = console()
     try:
         with Watcher(out, plan.cells, plan.labels) as watch:
-            records = execute(plan, store, data_root, device, watch, metrics)
+            records = execute(plan, store, data_root, device, watch, metrics, force)
     except KeyboardInterrupt:
         click.echo("Interrupted; finished cells are kept. The same command goes on from here.", err=True)
         sys.exit(130)
@@ -117,19 +119,25 @@ def _study(context: click.Context, path: Path) -> Study:
     return read_study(path)
 
 
-def _show(plan: Plan, store: Store) -> None:
+def _show(plan: Plan, store: Store, force: bool) -> None:
+    from cabench.fingerprint import fingerprints, stale
+
     known: dict[tuple[str, str, str], list[float]] = {}
     for record in store.records():
         spec = record["spec"]
         known.setdefault((spec["method"], spec["dataset"], spec["tier"]), []).append(record["provenance"]["wall_s"])
     total, guessed = 0.0, False
     for cell in plan.cells:
-        done = (store.read(cell.run_id) or {}).get("status") == "done"
+        record = store.read(cell.run_id) or {}
+        today = fingerprints(method=plan.methods[cell.method], dataset=plan.datasets[cell.dataset])
+        changed = stale(record, today)
+        done = record.get("status") == "done" and not changed and not force
         times = known.get((cell.method, cell.dataset, cell.tier))
         seconds = 0.0 if done else statistics.median(times) if times else GUESS[cell.tier]
         guessed |= not done and not times
         total += seconds
         state = "done, kept" if done else f"about {seconds:.0f} s"
+        state += f" (again: the {' and the '.join(changed)} changed)" if changed else ""
         label = plan.labels[cell.run_id]
         click.echo(f"{label.dataset}  {label.method}  seed {cell.seed}  {state}")
     basis = "a guess for two CPU cores" if guessed else "from earlier cells of this folder"

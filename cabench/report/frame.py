@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import pandas as pd
@@ -19,6 +19,7 @@ CELL = [
     "wall_s",
     "cpu_s",
     "run_id",
+    "stale",
 ]
 METRIC = ["name", "factor", "space", "home", "rows", "value", "chance", "ceiling", "direction", "n"]
 
@@ -31,15 +32,20 @@ def newest(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [record for _, record in sorted(cells.items())]
 
 
-def frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Return one row per metric of every cell; a failed cell is one row with empty metric columns."""
+def frame(records: Iterable[dict[str, Any]], stale: Container[str] = ()) -> pd.DataFrame:
+    """Return one row per metric of every cell; a failed cell is one row with empty metric columns.
+
+    Args:
+        records: of runs.
+        stale: run ids of those whose code has changed since.
+    """
     columns: dict[str, list[Any]] = {name: [] for name in (*CELL, *METRIC)}
     for record in newest(records):
         metrics = record["metrics"] or [{}]
         told = record["provenance"]
         trend = record.get("training", {}).get("trend")
         cell = *_cell(record), record["status"], record["error"], trend
-        cell = *cell, told["wall_s"], told["cpu_s"], record["run_id"]
+        cell = *cell, told["wall_s"], told["cpu_s"], record["run_id"], record["run_id"] in stale
         for name, value in zip(CELL, cell, strict=True):
             columns[name] += [value] * len(metrics)
         for name in METRIC:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from cabench.errors import UserError, did_you_mean
+from cabench.fingerprint import of_names, stale
 from cabench.plan import split_list
 from cabench.report.frame import frame, newest
 from cabench.report.intervals import Intervals, probe_intervals
@@ -70,7 +71,8 @@ def gather(store: Store, chosen: Mapping[str, str] = EMPTY) -> Report:
         raise UserError(f"There are no records in {store.root}; run `cabench run` first or name another --results.")
     for name, words in chosen.items():
         records = _filtered(records, name, words)
-    table = frame(records)
+    changed = {record["run_id"] for record in records if stale(record, of_names(record))}
+    table = frame(records, changed)
     return Report(records, table, probe_intervals(store, table), subgroup_stability(store, table), unread)
 
 

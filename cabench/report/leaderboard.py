@@ -93,17 +93,18 @@ def markdown(table: pd.DataFrame) -> str:
 
 def _summary(part: pd.DataFrame, methods: Mapping[str, Measured]) -> pd.DataFrame:
     runs: dict[str, list[dict[str, Any]]] = {}
-    for run in part.drop_duplicates(["method", "seed"])[["method", "status", "wall_s", "trend"]].to_dict("records"):
+    facts = ["method", "status", "stale", "wall_s", "trend"]
+    for run in part.drop_duplicates(["method", "seed"])[facts].to_dict("records"):
         runs.setdefault(run["method"], []).append(run)
     rows = []
     for method, metrics in methods.items():
         done = [run for run in runs[method] if run["status"] == "done"]
-        failed = len(runs[method]) - len(done)
+        flaws = lacks(failed=len(runs[method]) - len(done), stale=sum(run["stale"] for run in done))
         trends = {run["trend"] for run in runs[method]}
         rows.append(
             {
                 "method": method,
-                "seeds": f"{len(done)}" + (f" ({failed} failed)" if failed else ""),
+                "seeds": f"{len(done)}{flaws}",
                 **{title: text(over_factors(metrics, name)) for name, title in SUMMARIES.items()},
                 "s/cell": text(Score.of(run["wall_s"] for run in done), digits=0, interval=False),
                 "validation loss": next((TRENDS[name] for name in TRENDS if name in trends), "-"),
@@ -167,4 +168,20 @@ def interval_notes(part: pd.DataFrame) -> list[str]:
     ]
     for row in part[part["status"] == "failed"].itertuples():
         notes.append(f"{row.method}, seed {row.seed}: failed. {row.error}")
+    old = part[part["stale"]].drop_duplicates(["method", "seed"])
+    if len(old):
+        which = "; ".join(
+            f"{method} (seed {', '.join(map(str, runs['seed']))})" for method, runs in old.groupby("method")
+        )
+        notes.append(f"Stale, the code has changed since: {which}. The same `cabench run` makes them anew.")
     return notes
+
+
+def lacks(**counts: int) -> str:
+    """Return what is wrong with some of a method's seeds.
+
+    >>> lacks(failed=1, stale=0, missing=2), lacks(failed=0)
+    (' (1 failed, 2 missing)', '')
+    """
+    found = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f" ({found})" if found else ""

@@ -132,8 +132,9 @@ def _named(part: pd.DataFrame) -> dict[str, str]:
     """Return what stands before each method's scores: its name, and how many of its seeds failed."""
     names = {}
     for method, runs in part.drop_duplicates(["method", "seed"]).groupby("method"):
-        failed = int((runs["status"] == "failed").sum())
-        names[str(method)] = f"{method} ({failed} of {len(runs)} seeds failed)" if failed else str(method)
+        flaws = [(int((runs["status"] == "failed").sum()), "failed"), (int(runs["stale"].sum()), "stale")]
+        told = ", ".join(f"{count} of {len(runs)} seeds {word}" for count, word in flaws if count)
+        names[str(method)] = f"{method} ({told})" if told else str(method)
     return names
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
 from cabench.report.gather import Report
-from cabench.report.leaderboard import MORE, SHORT, TRENDS, probes
+from cabench.report.leaderboard import MORE, SHORT, TRENDS, lacks, probes
 from cabench.report.scores import Measured, Score, over_factors, text
 from cabench.store import Record
 
@@ -112,6 +112,7 @@ def _board(
     first: int,
 ) -> Board:
     methods = {label: list(found) for label, found in groupby(here, lambda record: str(record["label"]))}
+    stale = set(report.table["run_id"][report.table["stale"]])
     holes, seeds = sorted(plain - set(methods)), {record["spec"]["seed"] for record in here}
     titles = {title: what for title, what in OTHERS.items() if any(_has(rows, *what) for rows in metrics.values())}
     stable = {label: report.stabilities[*key, label] for label in methods if (*key, label) in report.stabilities}
@@ -119,7 +120,7 @@ def _board(
     rows = []
     for label, records in methods.items():
         cells = [_cell(over_factors(metrics[label], *what)) for what in SCORES.values()]
-        cells += _facts(records, len(seeds))
+        cells += _facts(records, len(seeds), stale)
         cells += [_cell(over_factors(metrics[label], *what)) for what in titles.values()]
         cells += [_cell(Score.of([stable.get(label)]))] if stable else []
         state = "done" if any(record["status"] == "done" for record in records) else "failed"
@@ -131,19 +132,18 @@ def _board(
     empty = [Cell("-")] * (len(columns) - 1)
     nothing = [Cell("not run"), *empty[1:3], Cell(f"0 ({len(seeds)} missing)"), *empty[4:]]
     rows += [Row(label, nothing, "hole") for label in holes]
-    return Board(*key, Table(columns, rows), _probes(report, key, metrics), _gaps(methods, holes, seeds))
+    return Board(*key, Table(columns, rows), _probes(report, key, metrics), _gaps(methods, holes, seeds, stale))
 
 
 def _has(metrics: Measured, name: str, space: str | None) -> bool:
     return any(key[0] == name and space in (None, key[2]) for key in metrics)
 
 
-def _facts(records: list[Record], expected: int) -> list[Cell]:
+def _facts(records: list[Record], expected: int, stale: Container[str]) -> list[Cell]:
     """Seeds, CPU-seconds, and the worst that the validation loss did."""
     done = [record for record in records if record["status"] == "done"]
     failed, missing = len(records) - len(done), expected - len(records)
-    lacks = [f"{count} {word}" for count, word in ((failed, "failed"), (missing, "missing")) if count]
-    seeds = str(len(done)) + (f" ({', '.join(lacks)})" if lacks else "")
+    seeds = f"{len(done)}{lacks(failed=failed, stale=sum(r['run_id'] in stale for r in done), missing=missing)}"
     seconds = _cell(Score.of(record["provenance"]["cpu_s"] for record in done), digits=0, interval=False)
     trends = {record["training"].get("trend") for record in done}
     return [Cell(seeds), seconds, Cell(next((TRENDS[name] for name in TRENDS if name in trends), "-"))]
@@ -172,12 +172,16 @@ def _cell(score: Score | None, digits: int = 2, interval: bool = True) -> Cell:
     return Cell(text(score, digits, interval), None if score is None else float(f"{score.mean:.4g}"))
 
 
-def _gaps(methods: Mapping[str, list[Record]], holes: list[str], seeds: set[int]) -> list[str]:
+def _gaps(
+    methods: Mapping[str, list[Record]], holes: list[str], seeds: set[int], stale: Container[str]
+) -> list[str]:
     gaps = []
     for label, records in methods.items():
         for record in records:
             if record["status"] != "done":
                 gaps.append(f"{label}, seed {record['spec']['seed']}: failed. {record['error']}")
+            elif record["run_id"] in stale:
+                gaps.append(f"{label}, seed {record['spec']['seed']}: stale, the code has changed since.")
         if lacking := sorted(seeds - {record["spec"]["seed"] for record in records}):
             which = f"seed{'s' if len(lacking) > 1 else ''} {', '.join(map(str, lacking))}"
             gaps.append(f"{label}, {which}: no record, though other methods of this table have one.")

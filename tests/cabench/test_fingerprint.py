@@ -1,0 +1,98 @@
+"""A fingerprint follows the code that makes a number, through every helper, and nothing else."""
+
+import shutil
+import sys
+
+import pytest
+
+from cabench import registry
+from cabench.fingerprint import fingerprint, stale
+
+HELPER = "def scale(x):\n    return 2 * x\n"
+PLUGIN = '''"""A method."""
+from cabench.method import Method
+from mine.helper import scale
+
+
+class Mine(Method):
+    name = "mine"
+
+    def embed(self, x):
+        return scale(x)
+'''
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A package of someone else, with a plugin and its helper; returns its fingerprint when asked."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "plugin.py").write_text(PLUGIN)
+    (folder / "helper.py").write_text(HELPER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+
+    def read(plugin=PLUGIN, helper=HELPER):
+        (folder / "plugin.py").write_text(plugin)
+        (folder / "helper.py").write_text(helper)
+        fingerprint.cache_clear()
+        return fingerprint(folder / "plugin.py", "mine.plugin")
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"plugin": PLUGIN.replace("A method.", "Another docstring.")},
+        {"plugin": PLUGIN + "\n# a comment\n"},
+        {"plugin": PLUGIN.replace("scale(x)", "scale(\n            x\n        )")},
+        {"helper": 'def scale(x):\n    """Twice."""\n    return 2 * x  # why\n'},
+    ],
+)
+def test_comments_docstrings_and_layout_change_nothing(mine, changed):
+    assert mine(**changed) == mine()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"plugin": PLUGIN.replace("scale(x)", "scale(x) + 1")},
+        {"helper": HELPER.replace("2 *", "3 *")},
+    ],
+)
+def test_code_of_the_plugin_or_of_a_helper_changes_it(mine, changed):
+    assert mine(**changed) != mine()
+
+
+def test_a_shared_helper_of_cabench_counts_for_who_imports_it_and_for_nobody_else(tmp_path, monkeypatch):
+    """_linear.py is shared by the linear methods: of a copy of all methods, exactly those change."""
+    import cabench
+
+    (root,) = {plugin.file.parent.parent for plugin in registry.find("method").values() if plugin.module}
+    shutil.copytree(root / "methods", tmp_path / "methods", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(cabench, "__path__", [str(tmp_path), *cabench.__path__])
+    monkeypatch.setattr(cabench.__spec__, "submodule_search_locations", cabench.__path__)
+
+    def all_of_them():
+        fingerprint.cache_clear()
+        files = {file.stem: file for file in (tmp_path / "methods").glob("[a-z]*.py")}
+        return {name: fingerprint(file, f"cabench.methods.{name}") for name, file in files.items()}
+
+    before = all_of_them()
+    helper = tmp_path / "methods" / "_linear.py"
+    helper.write_text(helper.read_text() + "\nNEW = 1\n")
+    after = all_of_them()
+    changed = {name for name in before if before[name] != after[name]}
+    expected = {file.stem for file in (root / "methods").glob("[a-z]*.py") if "methods._linear" in file.read_text()}
+    assert changed == expected and len(expected) > 1
+
+
+def test_a_record_is_stale_by_the_plugin_that_changed():
+    record = {"fingerprints": {"method": "a", "dataset": "b"}}
+    assert stale(record, {"method": "a", "dataset": "b"}) == []
+    assert stale(record, {"method": "x", "dataset": "b"}) == ["method"]
+    assert stale(record, {"method": "x", "dataset": "y"}) == ["method", "dataset"]
+    assert stale(record, {}) == []
+    assert stale({}, {"method": "x"}) == []
