@@ -71,7 +71,12 @@ def execute(
             record = _cell(spec, plan, store, shelf, device, watch, wanted)
             store.write(record)
             watch(spec, record["status"], 0, 0)
-        elif missing := outdated(record, wanted):
+            records.append(record)
+            continue
+        if names := _other_names(record, plan):
+            record = record | names
+            store.write(record)
+        if missing := outdated(record, wanted):
             watch(spec, "measuring", 0, 0)
             classes = plan.methods[spec.method], plan.datasets[spec.dataset]
             record = measure_again(record, store, missing, *classes)
@@ -309,6 +314,13 @@ def _ceilings(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: st
         }
         store.write(record, "references")
     return home_scores(record["metrics"])
+
+
+def _other_names(record: Record, plan: Plan) -> dict[str, str]:
+    """Return how this plan calls a kept cell, if not as its record does: one run can be asked for in two ways."""
+    label = plan.labels[record["run_id"]]
+    names = {"label": label.method, "dataset_label": label.dataset}
+    return {key: name for key, name in names.items() if record.get(key) != name}
 
 
 def _fingerprints(plan: Plan, spec: RunSpec) -> dict[str, str]:

@@ -80,3 +80,40 @@ def test_methods_see_no_labels_unless_they_declare_it(tmp_path, plugins):
     finally:
         cls.fit = fit
     assert seen == {"labels": {}, "factors": ()}
+
+
+def test_code_that_changed_is_run_again_and_other_code_is_not(tmp_path, plugins, monkeypatch):
+    from cabench import execute as module
+
+    plan = make_plan("corner,constant", "toy", tier="smoke", plugins=[plugins / "toy.py", plugins / "corner.py"])
+    store, states = Store(tmp_path), []
+
+    def watch(spec, state, *_):
+        if state in ("kept", "done"):
+            states.append((spec.method, state))
+
+    execute(plan, store, device="cpu")
+    real = module.fingerprints
+
+    def changed(method, dataset):
+        found = real(method=method, dataset=dataset)
+        return found | {"method": "other"} if method is plan.methods["corner"] else found
+
+    monkeypatch.setattr(module, "fingerprints", changed)
+    execute(plan, store, device="cpu", watch=watch)
+    assert sorted(states) == [("constant", "kept"), ("corner", "done")]
+    states.clear()
+    execute(plan, store, device="cpu", watch=watch)
+    assert sorted(states) == [("constant", "kept"), ("corner", "kept")]
+    states.clear()
+    execute(plan, store, device="cpu", watch=watch, force=True)
+    assert sorted(states) == [("constant", "done"), ("corner", "done")]
+
+
+def test_a_kept_cell_is_called_as_the_last_plan_calls_it(tmp_path, plugins):
+    plan = make_plan("constant", "toy", tier="smoke", plugins=[plugins / "toy.py"])
+    store = Store(tmp_path)
+    (record,) = execute(plan, store, device="cpu")
+    store.write(record | {"dataset_label": "toy[noise=0.0]"})
+    (again,) = execute(plan, store, device="cpu")
+    assert again == record == store.read(record["run_id"])
