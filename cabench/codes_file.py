@@ -42,8 +42,8 @@ def read_codes(path: Path) -> Evidence:
     Raises:
         UserError: the file is missing or damaged.
     """
-    parts = [read_part(path, name) for name in PARTS]
-    return Evidence(parts[0][0], *(part for _, part in parts))
+    (factors, train), (_, validation), (_, test) = (read_part(path, name) for name in PARTS)
+    return Evidence(factors, train, validation, test)
 
 
 def read_part(path: Path, name: str) -> tuple[tuple[Factor, ...], Part]:

@@ -80,7 +80,8 @@ class MMcVAE(ContrastiveVAE):
         """Return the evidence and both MMDs, of samples and never cut off at 0 (M5)."""
         z = self.latents(batch, draws)
         background, target = z.target == 0, z.target > 0
-        nothing = torch.zeros_like(z.s[background])
+        # As many zeros as background rows have the same mean kernels as one.
+        nothing = z.s.new_zeros(1, z.s.shape[1])
         return self.evidence(z) | {
             "mmd_common": (mmd(z.c[background], z.c[target]), self.common_mmd_weight),
             "mmd_salient": (mmd(z.s[background], nothing), self.salient_mmd_weight),

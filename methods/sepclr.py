@@ -14,7 +14,7 @@ from cabench.codes import Batch, Split
 from cabench.losses.density_ratio import dependence_loss, mean_logit
 from cabench.losses.information import hsic, log_density, vclub, vclub_sample, vl1out, vub
 from cabench.losses.mmd import mmd
-from cabench.losses.pairwise import alignment, joint_entropy, uniformity
+from cabench.losses.pairwise import alignment, joint_entropy, sepclr_pairwise
 from cabench.method import Settings
 from cabench.nets.discriminator import code_discriminator
 from cabench.nets.head import projector
@@ -150,10 +150,11 @@ class SepCLR(EncoderPair):
             "null": self.null_weight,
         }
         terms = {name: (raw[name], weight) for name, weight in weights.items()}
-        if self.mi_term != "none":
+        if self.mi_term == "k_jem":
+            terms["joint_entropy"] = (raw["joint_entropy"], self.mi_weight)
+        elif self.mi_term != "none":
             halves = [self.penalty(heads, batch.y, draws) for heads in (first, second)]
-            name = "joint_entropy" if self.mi_term == "k_jem" else self.mi_term
-            terms[name] = ((halves[0] + halves[1]) / 2, self.mi_weight)
+            terms[self.mi_term] = ((halves[0] + halves[1]) / 2, self.mi_weight)
         return terms
 
     def estimator_loss(self, batch: Batch, draws: Draws) -> Terms:
@@ -202,9 +203,10 @@ class SepCLR(EncoderPair):
 
 
 def sepclr_terms(first: Heads, second: Heads, y: Tensor) -> dict[str, Tensor]:
-    """Return the raw terms of METHODS 2.1 but for L_jem: both halves of L_com and of L_sal, then L_null.
+    """Return the raw terms of METHODS 2.1: both halves of L_com and of L_sal, then L_null and L_jem.
 
-    Uniformity is summed over the two views: it counts twice, as published.
+    Uniformity is summed over the two views: it counts twice, as published. It comes with the joint entropy in one
+    sweep over the pairs of a view.
 
     Args:
         first: heads of one view.
@@ -213,10 +215,13 @@ def sepclr_terms(first: Heads, second: Heads, y: Tensor) -> dict[str, Tensor]:
     """
     target, origin = y.to(first.s.dtype), torch.zeros_like(first.s)
     nulls = [alignment(heads.s, origin, weights=1 - target) for heads in (first, second)]
+    halves = [sepclr_pairwise(heads.c, heads.zeroed, y) for heads in (first, second)]
+    uniformity_common, uniformity_salient, joint_entropies = zip(*halves, strict=True)
     return {
         "alignment_common": alignment(first.c, second.c),
-        "uniformity_common": uniformity(first.c) + uniformity(second.c),
+        "uniformity_common": sum(uniformity_common),
         "alignment_salient": alignment(first.s, second.s, weights=target),
-        "uniformity_salient": uniformity(first.zeroed) + uniformity(second.zeroed),
-        "null": (nulls[0] + nulls[1]) / 2,
+        "uniformity_salient": sum(uniformity_salient),
+        "null": sum(nulls) / 2,
+        "joint_entropy": sum(joint_entropies) / 2,
     }

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from cabench.augment.views import Canvas, canvas, views, whole
 from cabench.codes import Batch, Factor, Space, Split
 from cabench.errors import UserError
-from cabench.losses.pairwise import TEMPERATURE, alignment, joint_entropy, uniformity
+from cabench.losses.pairwise import TEMPERATURE, alignment, sepclr_pairwise, supervised_alignment, uniformity
 from cabench.method import Settings
 from cabench.nets.strided import Strided
 from cabench.params import choice, weight
 from cabench.train import Draws, EncoderPair, Terms
 
 WIDTH = 0.025  # of the kernel of a continuous attribute; also its temperature in the null term
+CLASS_WIDTH = 5e-6  # of that of a class: nothing is left of it between two numbers of classes
 # Nothing is published for volumes: the 2-D widths would cost ten times an image of 64x64.
 NATIVE_WIDTHS = {2: (512, 256, 128, 64, 32), 3: (128, 64, 32, 32, 32)}
 NATIVE_SIDE = {2: 64, 3: 32}
@@ -105,14 +106,15 @@ class SepCLRAttributes(EncoderPair):
         s = self.networks_["salient"](clean)
         target = batch.y.to(s.dtype)
         zeroed = s * target[:, None]
+        uniformity_clean, _, joint = sepclr_pairwise(c, zeroed, batch.y)
         terms: Terms = {
             "alignment_common": (alignment(c, other), self.common_weight),
-            "uniformity_common": ((uniformity(c) + uniformity(other)) / 2, self.common_weight),
+            "uniformity_common": ((uniformity_clean + uniformity(other)) / 2, self.common_weight),
         }
         per_unit = [self.salient_terms(unit, batch, s, zeroed) for unit in range(len(self.attributes_))]
         for name in per_unit[0]:
             terms[name] = (torch.stack([unit[name] for unit in per_unit]).mean(), self.salient_weight)
-        return terms | {"joint_entropy": (joint_entropy(c, zeroed), self.mi_weight)}
+        return terms | {"joint_entropy": (joint, self.mi_weight)}
 
     def salient_terms(self, unit: int, batch: Batch, s: Tensor, zeroed: Tensor) -> dict[str, Tensor]:
         """Return the three raw parts of L_sal of one unit.
@@ -127,12 +129,12 @@ class SepCLRAttributes(EncoderPair):
         values = batch.labels[factor.name]
         low, width = self.ranges_[factor.name]
         rows = (batch.y == 1) & ~values.isnan()
-        alike = closeness((values[rows] - low) / width, bool(factor.classes))
+        known = values[rows] if factor.classes else (values[rows] - low) / width
         tau = TEMPERATURE if factor.classes else WIDTH
         background = (batch.y == 0).to(s.dtype)
         return {
             "uniformity_salient": uniformity(zeroed[:, unit : unit + 1]),
-            "attributes": attribute_alignment(column[rows], alike) / 2,
+            "attributes": supervised_alignment(column[rows], known, CLASS_WIDTH if factor.classes else WIDTH) / 2,
             "null": alignment(column, torch.zeros_like(column), weights=background, tau=tau) / 2,
         }
 

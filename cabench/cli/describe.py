@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
 from cabench import registry
+from cabench.card import card
 from cabench.errors import UserError, did_you_mean
 
 
@@ -23,11 +22,11 @@ def command(name: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
     if name not in methods and name not in datasets:
         raise UserError(f"There is no method or dataset '{name}'.{did_you_mean(name, [*methods, *datasets])}")
     plugin = methods.get(name) or datasets[name]
-    card = _card(plugin)
+    said = card(plugin)
     if as_json:
-        click.echo(json.dumps(card, indent=1))
+        click.echo(json.dumps(said, indent=1))
         return
-    for key, value in card.items():
+    for key, value in said.items():
         if isinstance(value, dict):
             click.echo(f"{key}:")
             for inner, setting in value.items():
@@ -38,29 +37,3 @@ def command(name: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
                 click.echo("  " + ", ".join(f"{k} {v}" for k, v in item.items() if v not in (None, "", False)))
         else:
             click.echo(f"{key}: {value}")
-
-
-def _card(plugin: registry.Plugin) -> dict[str, Any]:
-    from cabench.params import allowed, declared
-    from cabench.spec import signature_defaults
-
-    cls = plugin.load()
-    card: dict[str, Any] = {"plugin": plugin.kind, **plugin.card, "parameters": signature_defaults(cls)}
-    if declared(cls):
-        card["what they may be"] = {name: allowed(may) for name, may in declared(cls).items()}
-    if plugin.kind == "dataset":
-        from cabench.codes import TARGET
-
-        card["factors"] = [
-            asdict(factor) | {"metric": factor.metric, "chance": round(factor.chance, 4)}
-            for factor in (*cls.factors, TARGET)
-        ]
-        card["sizes (train, validation, test)"] = dict(cls.sizes)
-        card["augmentation"] = asdict(cls.augmentation)
-    else:
-        card["settings"] = {
-            f"{tier} / {dataset}": dict(values)
-            for tier, table in cls.settings.items()
-            for dataset, values in table.items()
-        }
-    return card

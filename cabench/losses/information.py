@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from cabench.losses.gaussian import kl_to_standard
 from cabench.losses.distances import squared_distances
+from cabench.losses.gaussian import kl_to_standard
 
 LOG_2PI = math.log(2 * math.pi)
 SMALLEST_BANDWIDTH = 1e-12

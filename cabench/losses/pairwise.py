@@ -151,7 +151,8 @@ def supervised_alignment(
         group: processes that share the batch.
     """
     same_rows(s=s, y=y)
-    y = y.detach().to(s.dtype).reshape(len(y), -1)
+    y = y.detach().to(torch.float64 if s.dtype == torch.float64 else torch.float32)
+    y = y[:, None] if y.ndim == 1 else y
     s, y = matrices(group, s=s, y=y)
     if len(s) < 2:
         return nothing(s)

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = [
     {"errors", "seeds", "params", "spec", "codes"},
     {"dataset", "difficulty", "prepare", "prepared", "fetch"},
-    {"method", "registry", "provenance", "store", "model_file", "plan"},
+    {"method", "registry", "card", "fingerprint", "provenance", "store", "model_file", "plan"},
     {"losses", "nets", "augment"},
     {"isolation", "loop", "train", "vae", "metrics"},
     {"codes_file", "cost", "swaps"},

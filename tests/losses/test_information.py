@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from cabench.losses.information import hsic, log_density, vclub, vclub_sample, vl1out, vub
 from cabench.losses.distances import squared_distances
+from cabench.losses.information import hsic, log_density, vclub, vclub_sample, vl1out, vub
 
 C, S = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.2], [0.8], [3.5]])
 RHO = 0.8

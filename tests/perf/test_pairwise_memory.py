@@ -1,0 +1,54 @@
+"""The tiles' memory, measured in a process of its own: little, and linear in the rows."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# The high-water mark of the process's memory is reset after a small step has loaded all code.
+PROGRAM = """
+import json, re, sys, torch
+from pathlib import Path
+from perf.cases import step
+
+def kib(name):
+    return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+torch.set_num_threads(1)
+for n in (64, 700):
+    step(sys.argv[1], n, "tiled")()
+run = step(sys.argv[1], int(sys.argv[2]), "tiled")
+Path("/proc/self/clear_refs").write_text("5")
+before = kib("VmRSS")
+run()
+print(json.dumps((kib("VmHWM") - before) / 1024))
+"""
+
+
+def extra_mebibytes(name, n):
+    """Return how much more memory a step takes than was there before it."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    command = [sys.executable, "-c", PROGRAM, name, str(n)]
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells a process's peak")
+@pytest.mark.parametrize("name", ["joint_entropy", "sepclr_pairwise", "uniformity"])
+def test_a_step_of_8192_rows_takes_at_most_40_mebibytes(name):
+    extra = extra_mebibytes(name, 8192)
+    print(f"{name}: {extra:.1f} MiB")
+    assert extra <= 40
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells a process's peak")
+def test_four_times_the_rows_take_at_most_four_times_the_memory_and_a_tile():
+    few, many = (extra_mebibytes("joint_entropy", n) for n in (8192, 32768))
+    print(f"8192: {few:.1f} MiB, 32768: {many:.1f} MiB")
+    assert many <= 4 * few + 4
