@@ -18,7 +18,7 @@ from cabench.codes import SPACES, Codes, Splits
 from cabench.codes_file import CODES_FILE, kept, read_codes, write_codes
 from cabench.cost import fit_cost
 from cabench.errors import UserError, did_you_mean
-from cabench.fingerprint import fingerprints, stale
+from cabench.fingerprint import stale
 from cabench.metrics.catalogue import FAMILIES, families
 from cabench.metrics.evaluate import evaluate_families, evidence, home_scores
 from cabench.metrics.evidence import PARTS, PREDICTED, Ceilings, Evidence, Swaps
@@ -67,7 +67,7 @@ def execute(
     records = []
     for spec in plan.cells:
         record = store.read(spec.run_id)
-        if force or record is None or record["status"] != "done" or stale(record, _fingerprints(plan, spec)):
+        if force or record is None or record["status"] != "done" or stale(record, plan.fingerprints(spec)):
             record = _cell(spec, plan, store, shelf, device, watch, wanted)
             store.write(record)
             watch(spec, record["status"], 0, 0)
@@ -209,7 +209,7 @@ def _cell(
         "label": plan.labels[spec.run_id].method,
         "dataset_label": plan.labels[spec.run_id].dataset,
         "spec": spec.to_json(),
-        "fingerprints": _fingerprints(plan, spec),
+        "fingerprints": plan.fingerprints(spec),
     }
     digest: str | None = None
     watch(spec, "loading", 0, 0)
@@ -291,7 +291,7 @@ def _ceilings(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: st
     if ceiling is None or ceiling.run_id == spec.run_id:
         return {}
     record = store.read(ceiling.run_id, "references") or store.read(ceiling.run_id)
-    if record is None or record["status"] != "done" or stale(record, _fingerprints(plan, ceiling)):
+    if record is None or record["status"] != "done" or stale(record, plan.fingerprints(ceiling)):
         splits, digest = shelf.take(spec)
         clock = _Clock()
 
@@ -306,7 +306,7 @@ def _ceilings(spec: RunSpec, plan: Plan, store: Store, shelf: _Shelf, device: st
             "label": ceiling.method,
             "dataset_label": plan.labels[spec.run_id].dataset,
             "spec": ceiling.to_json(),
-            "fingerprints": _fingerprints(plan, ceiling),
+            "fingerprints": plan.fingerprints(ceiling),
             "status": "done",
             "error": None,
             **measured,
@@ -321,10 +321,6 @@ def _other_names(record: Record, plan: Plan) -> dict[str, str]:
     label = plan.labels[record["run_id"]]
     names = {"label": label.method, "dataset_label": label.dataset}
     return {key: name for key, name in names.items() if record.get(key) != name}
-
-
-def _fingerprints(plan: Plan, spec: RunSpec) -> dict[str, str]:
-    return fingerprints(method=plan.methods[spec.method], dataset=plan.datasets[spec.dataset])
 
 
 class _Clock:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,8 @@ KINDS: tuple[registry.Kind, ...] = ("method", "dataset")
 def fingerprints(**plugins: type) -> dict[str, str]:
     """Return the fingerprint of each class by its kind.
 
-    >>> from cabench.fingerprint import fingerprints
-    >>> fingerprints(method=registry.get("method", "pca").load()).keys()
-    dict_keys(['method'])
+    >>> list(fingerprints(method=registry.get("method", "pca").load()))
+    ['method']
     """
     return {kind: fingerprint(Path(inspect.getfile(cls)), cls.__module__) for kind, cls in plugins.items()}
 
@@ -37,9 +37,14 @@ def stale(record: Mapping[str, Any], current: Mapping[str, str]) -> list[str]:
 
 
 def of_names(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return today's fingerprints of the plugins that a record names, as far as they are found."""
-    files = {kind: _files(kind).get(record["spec"][kind]) for kind in KINDS}
-    return {kind: fingerprint(*found) for kind, found in files.items() if found}
+    """Return today's fingerprints of the plugins that a record names, as far as they are found and can be read."""
+    found = {}
+    for kind in KINDS:
+        plugin = _plugins(kind).get(record["spec"][kind])
+        if plugin and plugin.file:
+            with suppress(SyntaxError):
+                found[kind] = fingerprint(plugin.file, plugin.module)
+    return found
 
 
 @cache
@@ -49,34 +54,36 @@ def fingerprint(file: Path, module: str) -> str:
     Args:
         file: the plugin's source.
         module: its name, such as `cabench.methods.pca`.
+
+    Raises:
+        SyntaxError: one of them is no Python.
     """
-    sources, waiting = {}, [(module, file)]
+    packages, sources, waiting = {"cabench", module.partition(".")[0]}, {}, [(module, file)]
     while waiting:
         name, source = waiting.pop()
         if name not in sources:
-            tree = ast.parse(source.read_text(encoding="utf-8"))
-            sources[name] = _canonical(tree)
-            waiting += _imports(tree, {"cabench", module.partition(".")[0]})
+            sources[name], imports = _read(source)
+            named = [one for one in imports if one.partition(".")[0] in packages]
+            waiting += [(one, place) for one in named if (place := registry.source(one))]
     return hashlib.sha256(repr(sorted(sources.values())).encode()).hexdigest()[:16]
 
 
 @cache
-def _files(kind: registry.Kind) -> dict[str, tuple[Path, str]]:
-    return {name: (plugin.file, plugin.module) for name, plugin in registry.find(kind).items() if plugin.file}
+def _plugins(kind: registry.Kind) -> dict[str, registry.Plugin]:
+    return registry.find(kind)
 
 
-def _imports(tree: ast.Module, packages: set[str]) -> Iterator[tuple[str, Path]]:
-    """Yield the modules of some packages that a module imports anywhere; of a package, what is taken from it."""
+@cache
+def _read(file: Path) -> tuple[str, list[str]]:
+    """Return a file's code without what changes no number, and the modules or names that it imports anywhere."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    imports: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            imports += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            if name.partition(".")[0] in packages and (source := registry.source(name)):
-                yield name, source
+            imports += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return repr(_canonical(tree)), imports
 
 
 def _canonical(node: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from cabench import registry
 from cabench.dataset import BASED_ON, SOURCES, TIERS
 from cabench.errors import UserError, did_you_mean
+from cabench.fingerprint import fingerprints
 from cabench.spec import RunSpec, resolve, signature_defaults
 
 _ITEM = re.compile(r"^\s*(?P<name>[\w+-]+)\s*(?:\[(?P<params>.*)\])?\s*$")
@@ -43,6 +44,10 @@ class Plan:
     datasets: Mapping[str, type]
     broken: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Label] = field(default_factory=dict)
+
+    def fingerprints(self, spec: RunSpec) -> dict[str, str]:
+        """Return the fingerprints of the plugins of a cell of this plan, by kind."""
+        return fingerprints(method=self.methods[spec.method], dataset=self.datasets[spec.dataset])
 
 
 def make_plan(

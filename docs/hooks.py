@@ -11,9 +11,6 @@ from typing import Any
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
-
-from cards import pages  # noqa: E402
 
 # Files outside of docs/ that are pages: where they lie, and their address.
 ELSEWHERE = {"README.md": "index.md", "methods/README.md": "your_method.md"}
@@ -23,6 +20,9 @@ _LINK = re.compile(r"(!?)\[([^\]]+)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 
 def on_config(config: Any) -> Any:
     """Put the cards into the navigation, behind what mkdocs.yml has there."""
+    sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+    from cards import pages
+
     config.cards = pages()
     titles = {"methods": "Methods", "datasets": "Data sets"}
     for folder, title in titles.items():

@@ -143,23 +143,6 @@ class SepCLRAttributes(EncoderPair):
         return self.networks_["common"](x), self.networks_["salient"](x)
 
 
-def closeness(values: Tensor, classes: bool) -> Tensor:
-    """Return the matrix W (n, n) of how close values (n,) are: 1 or 0 for classes, else exp(-d^2 / (2 * 0.025))."""
-    gaps = values[:, None] - values[None]
-    return (gaps == 0).to(gaps) if classes else (-gaps.square() / (2 * WIDTH)).exp()
-
-
-def attribute_alignment(s: Tensor, alike: Tensor) -> Tensor:
-    """Return SA = mean over pairs of W (s_i - s_l)^2, not divided by the sum of W; 0 with fewer than two rows.
-
-    Args:
-        s: a unit of the salient code (n, 1).
-        alike: W (n, n).
-    """
-    # A row and itself add 0 to the sum.
-    return (alike * (s - s.T).square()).sum() / max(1, len(s) * (len(s) - 1))
-
-
 def native_encoder(view: Canvas, dim: int) -> nn.Sequential:
     """Return strided 4x4 convolutions and two linear layers, all but the last with ReLU, to codes (n, dim)."""
     widths = NATIVE_WIDTHS[view.axes]

@@ -120,7 +120,7 @@ def _study(context: click.Context, path: Path) -> Study:
 
 
 def _show(plan: Plan, store: Store, force: bool) -> None:
-    from cabench.fingerprint import fingerprints, stale
+    from cabench.fingerprint import stale
 
     known: dict[tuple[str, str, str], list[float]] = {}
     for record in store.records():
@@ -129,8 +129,7 @@ def _show(plan: Plan, store: Store, force: bool) -> None:
     total, guessed = 0.0, False
     for cell in plan.cells:
         record = store.read(cell.run_id) or {}
-        today = fingerprints(method=plan.methods[cell.method], dataset=plan.datasets[cell.dataset])
-        changed = stale(record, today)
+        changed = stale(record, plan.fingerprints(cell))
         done = record.get("status") == "done" and not changed and not force
         times = known.get((cell.method, cell.dataset, cell.tier))
         seconds = 0.0 if done else statistics.median(times) if times else GUESS[cell.tier]

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from cabench.execute import execute
-from cabench.plan import make_plan
+from cabench.plan import Plan, make_plan
 from cabench.report.frame import frame
 from cabench.store import Store
 
@@ -83,8 +83,6 @@ def test_methods_see_no_labels_unless_they_declare_it(tmp_path, plugins):
 
 
 def test_code_that_changed_is_run_again_and_other_code_is_not(tmp_path, plugins, monkeypatch):
-    from cabench import execute as module
-
     plan = make_plan("corner,constant", "toy", tier="smoke", plugins=[plugins / "toy.py", plugins / "corner.py"])
     store, states = Store(tmp_path), []
 
@@ -93,13 +91,12 @@ def test_code_that_changed_is_run_again_and_other_code_is_not(tmp_path, plugins,
             states.append((spec.method, state))
 
     execute(plan, store, device="cpu")
-    real = module.fingerprints
+    real = Plan.fingerprints
 
-    def changed(method, dataset):
-        found = real(method=method, dataset=dataset)
-        return found | {"method": "other"} if method is plan.methods["corner"] else found
+    def changed(self, spec):
+        return real(self, spec) | ({"method": "other"} if spec.method == "corner" else {})
 
-    monkeypatch.setattr(module, "fingerprints", changed)
+    monkeypatch.setattr(Plan, "fingerprints", changed)
     execute(plan, store, device="cpu", watch=watch)
     assert sorted(states) == [("constant", "kept"), ("corner", "done")]
     states.clear()

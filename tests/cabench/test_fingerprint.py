@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
+from cabench import fingerprint as module
 from cabench import registry
-from cabench.fingerprint import fingerprint, stale
+from cabench.fingerprint import fingerprint, of_names, stale
 
 HELPER = "def scale(x):\n    return 2 * x\n"
 PLUGIN = '''"""A method."""
@@ -20,6 +21,12 @@ class Mine(Method):
     def embed(self, x):
         return scale(x)
 '''
+
+
+def forget():
+    """Read all files anew, as another process would."""
+    for kept in (fingerprint, module._read, module._plugins):
+        kept.cache_clear()
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def mine(tmp_path, monkeypatch):
     def read(plugin=PLUGIN, helper=HELPER):
         (folder / "plugin.py").write_text(plugin)
         (folder / "helper.py").write_text(helper)
-        fingerprint.cache_clear()
+        forget()
         return fingerprint(folder / "plugin.py", "mine.plugin")
 
     return read
@@ -76,7 +83,7 @@ def test_a_shared_helper_of_cabench_counts_for_who_imports_it_and_for_nobody_els
     monkeypatch.setattr(cabench.__spec__, "submodule_search_locations", cabench.__path__)
 
     def all_of_them():
-        fingerprint.cache_clear()
+        forget()
         files = {file.stem: file for file in (tmp_path / "methods").glob("[a-z]*.py")}
         return {name: fingerprint(file, f"cabench.methods.{name}") for name, file in files.items()}
 
@@ -96,3 +103,14 @@ def test_a_record_is_stale_by_the_plugin_that_changed():
     assert stale(record, {"method": "x", "dataset": "y"}) == ["method", "dataset"]
     assert stale(record, {}) == []
     assert stale({}, {"method": "x"}) == []
+
+
+def test_a_plugin_that_is_gone_or_no_python_makes_no_record_stale(mine, tmp_path, monkeypatch):
+    known = registry.Plugin("method", "mine", tmp_path / "mine" / "plugin.py", "mine.plugin")
+    monkeypatch.setattr(module, "_plugins", lambda kind: {"mine": known} if kind == "method" else {})
+    record = {"spec": {"method": "mine", "dataset": "gone"}}
+    assert of_names(record) == {"method": mine()}
+    (tmp_path / "mine" / "helper.py").write_text("def broken(:")
+    for kept in (fingerprint, module._read):
+        kept.cache_clear()
+    assert of_names(record) == {}

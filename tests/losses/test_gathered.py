@@ -1,6 +1,5 @@
 """Losses of a batch that lies in several processes: the value and every gradient are those of one process."""
 
-import sys
 from itertools import product
 
 import pytest
@@ -11,7 +10,6 @@ from losses.shards import BACKENDS, ROWS, everything, loss_of, work
 SHARDS = {2: (9, 14), 3: (11, 0, 12)}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo meets in a file")
 @pytest.mark.parametrize("ranks", SHARDS)
 def test_each_process_has_the_loss_of_the_whole_batch_and_every_gradient_of_its_model(ranks, tmp_path):
     shards = SHARDS[ranks]

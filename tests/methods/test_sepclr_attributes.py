@@ -15,8 +15,6 @@ from cabench.errors import UserError
 from cabench.method import Context
 from cabench.methods.sepclr_attributes import (
     SepCLRAttributes,
-    attribute_alignment,
-    closeness,
     native_encoder,
 )
 from cabench.spec import signature_defaults
@@ -82,11 +80,6 @@ def slow_loss(common, s, y, attributes, weights):
         math.log(average(math.exp(-d2(c[i], c[j]) - d2(zeroed[i], zeroed[j])) for j in range(n))) for i in range(n)
     )
     return weights[0] * l_com + weights[1] * l_sal + weights[2] * joint
-
-
-def test_attribute_alignment_oracle():
-    s, a = torch.tensor([[0.1], [0.4], [-0.3]]), torch.tensor([0.5, 0.6, 1.0])
-    assert attribute_alignment(s, closeness(a, classes=False)).item() == pytest.approx(0.0315791, abs=1e-6)
 
 
 @pytest.mark.parametrize("weights", [(1.0, 100.0, 10.0), (2.0, 3.0, 5.0)])
@@ -157,10 +150,24 @@ def test_the_null_term_counts_twenty_times_for_a_continuous_attribute(fitted, ma
     assert nulls == pytest.approx([0.09 / 2, 20 * 0.09 / 2], rel=1e-5)
 
 
-def test_classes_are_close_if_equal_and_values_by_how_near_they_are():
-    assert closeness(torch.tensor([0.0, 2.0, 0.0]), classes=True).tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
-    near = closeness(torch.tensor([0.0, 0.05]), classes=False)
-    assert near[0, 0] == 1 and near[0, 1].item() == pytest.approx(math.exp(-0.05), rel=1e-6)
+def test_classes_are_close_if_equal_and_values_by_how_near_they_are(fitted, make_split):
+    split = make_split()
+    batch = batch_of(split)
+    s = torch.zeros(48, 2)
+    s[1:] = 1.0
+    everyone, size = torch.ones_like(batch.y), split.labels["size"][split.y == 1]
+    step = 0.05 * (np.nanmax(size) - np.nanmin(size))
+
+    def attributes(unit: int, mark: float, shift: float) -> float:
+        """Return the term of two rows, one apart in the code, whose marks or sizes differ by so much."""
+        labels = {"mark": torch.tensor([0.0, mark]), "size": torch.tensor([5.0, 5.0 + shift])}
+        return fitted.salient_terms(unit, Batch(batch.x[:2], everyone[:2], labels), s[:2], s[:2])[
+            "attributes"
+        ].item()
+
+    assert attributes(0, mark=0.0, shift=3.0) == 0.5
+    assert attributes(0, mark=2.0, shift=0.0) == 0.0
+    assert attributes(1, mark=2.0, shift=step) == pytest.approx(math.exp(-0.05) / 2, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def load(name: str, device: torch.device | str = "cpu") -> ModuleType:
     if name in NEEDS and not _installed(NEEDS[name]):
         hint = "`pip install cabench[keops]`" if name == "keops" else "a build of PyTorch with Triton"
         raise UserError(f"The backend '{name}' needs {NEEDS[name]}, which is not installed: it comes with {hint}.")
-    if name == "triton" and torch.device(device).type != "cuda" and not _interpreted():
+    if name == "triton" and torch.device(device).type != "cuda" and not interpreted():
         raise UserError("The backend 'triton' needs tensors on a GPU; 'tiled' runs on any device.")
     return importlib.import_module(f"{__name__}.{name}")
 
@@ -92,5 +92,6 @@ def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _interpreted() -> bool:
+def interpreted() -> bool:
+    """Return whether Triton's kernels run in its interpreter, on the CPU."""
     return os.environ.get("TRITON_INTERPRET") == "1"

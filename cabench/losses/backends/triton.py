@@ -23,8 +23,8 @@ import triton
 from torch import Tensor
 
 from cabench.errors import UserError
-from cabench.losses.backends import triton_differences, triton_kernels
-from cabench.losses.backends.triton_launch import by_rows, by_strips, difference_block, interpreted, splits
+from cabench.losses.backends import interpreted, triton_differences, triton_kernels
+from cabench.losses.backends.triton_launch import by_rows, by_strips, difference_block, splits
 from cabench.losses.once import once
 
 LN_2 = math.log(2)

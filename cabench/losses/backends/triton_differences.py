@@ -1,4 +1,3 @@
-# ruff: noqa: N803  constants of compilation are capitals, as matrices are
 """Triton kernels of the losses on exact distances, which are sums of squared differences and not products.
 
 A kernel of scale 10^6 turns the rounding of a Gram matrix into e^-10 (PERFORMANCE 1.6), and attributes have one or

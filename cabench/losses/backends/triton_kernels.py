@@ -1,4 +1,3 @@
-# ruff: noqa: N803  constants of compilation are capitals, as matrices are
 """Triton kernels over tiles of pairs of points (PERFORMANCE 1 to 4).
 
 A point is a row of z = sqrt(log2(e) / tau) (x - centre), given as PARTS matrices (rows, D) whose sum it is, and

@@ -7,7 +7,6 @@ spill up to 128 dimensions. Nothing was timed.
 from __future__ import annotations
 
 import functools
-import os
 from dataclasses import dataclass
 
 import torch
@@ -43,11 +42,6 @@ class Launch:
     def splits(self) -> int:
         """Return how many programs share the columns of a tile of rows."""
         return self.grid[1]
-
-
-def interpreted() -> bool:
-    """Return whether kernels run in Triton's interpreter."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def by_strips(n: int, width: int, precision: str, device: torch.device) -> Launch:

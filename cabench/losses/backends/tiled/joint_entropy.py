@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cabench.losses.backends.tiled.tiles import (
+    LN_2,
     Rows,
     Scratch,
     add_products,
@@ -19,8 +20,6 @@ from cabench.losses.backends.tiled.tiles import (
     tiles,
 )
 from cabench.losses.once import once
-
-LN_2 = math.log(2)
 
 
 def joint_entropy(c: Tensor, s: Tensor, tau: float = 0.5, precision: str = "default") -> Tensor:

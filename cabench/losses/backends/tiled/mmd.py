@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cabench.losses.backends.tiled.tiles import LOG2_E, Scratch, pairs, plain_products, tiles
+from cabench.losses.backends.tiled.tiles import LN_2, LOG2_E, Scratch, pairs, plain_products, tiles
 from cabench.losses.mmd import SCALES
 from cabench.losses.once import once
 
@@ -27,8 +27,9 @@ class _MMD(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        # With exponents of two, which are the cheaper ones.
-        x, scale = torch.cat([a, b]), math.sqrt(LOG2_E)
+        # Scaled for exponents of two, which are the cheaper ones.
+        scale = math.sqrt(LOG2_E)
+        x = torch.cat([a, b]) * scale
         # No tile mixes the groups, so a tile has one weight.
         parts = [(part, 1 / len(a)) for part in tiles(0, len(a))]
         parts += [(part, -1 / len(b)) for part in tiles(len(a), len(x))]
@@ -38,7 +39,7 @@ class _MMD(torch.autograd.Function):
         scratch = Scratch(x)
         with plain_products(x, "exact"):
             for (i, w_i), (j, w_j) in pairs(parts):
-                total += _tile(x * scale, i, j, w_i * w_j, scratch, gradient)
+                total += _tile(x, i, j, w_i * w_j, scratch, gradient)
         ctx.save_for_backward(a, b, gradient if gradient is None else gradient.mul_(scale))
         ctx.rows = len(a)
         return total.to(x.dtype)
@@ -60,7 +61,7 @@ def _tile(x: Tensor, i: slice, j: slice, weight: float, scratch: Scratch, gradie
     K, slopes = _kernels(distances.detach(), i == j, scratch)
     weight = weight if i == j else 2 * weight
     if gradient is not None:
-        slopes.mul_(distances.detach()).mul_(-2 * math.log(2) * weight)
+        slopes.mul_(distances.detach()).mul_(-2 * LN_2 * weight)
         pulls = torch.autograd.grad(distances, ends, slopes)
         gradient[i] += pulls[0]
         gradient[j] += pulls[1]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cabench.losses.backends.tiled.tiles import (
+    LN_2,
     Rows,
     Scratch,
     add_products,
@@ -24,8 +25,6 @@ from cabench.losses.backends.tiled.tiles import (
 )
 from cabench.losses.backends.tiled.uniformity import UNDERFLOW, far_value_and_gradient
 from cabench.losses.once import once
-
-LN_2 = math.log(2)
 
 
 def sepclr_pairwise(

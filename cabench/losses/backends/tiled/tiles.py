@@ -12,7 +12,7 @@ from torch import Tensor
 
 # A tile of float32 takes 256 KB: it stays in a core's cache while it is exponentiated, summed and multiplied.
 TILE = 256
-LOG2_E = math.log2(math.e)
+LOG2_E, LN_2 = math.log2(math.e), math.log(2)
 Part = TypeVar("Part")
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cabench.losses.backends.tiled.tiles import (
+    LN_2,
     Rows,
     Scratch,
     add_products,
@@ -20,7 +21,6 @@ from cabench.losses.backends.tiled.tiles import (
 )
 from cabench.losses.once import once
 
-LN_2 = math.log(2)
 # Below it the sum over pairs loses digits to the smallest float32, about 1e-38 for each.
 UNDERFLOW = 1e-20
 
@@ -50,10 +50,10 @@ def value_and_gradient(x: Tensor, tau: float, differentiate: bool) -> tuple[Tens
     """Return U(x) and, if asked, dU/dx (n, d)."""
     rows = Rows(x, tau)
     sums, products = _sweep(rows, differentiate)
-    total, shift = sums.sum(dtype=torch.float64), 0.0
+    total = sums.sum(dtype=torch.float64)
     if total < UNDERFLOW:
         return far_value_and_gradient(x, tau, differentiate)
-    return _finish(rows, sums, products, total, shift, x)
+    return _finish(rows, sums, products, total, 0.0, x)
 
 
 def far_value_and_gradient(x: Tensor, tau: float, differentiate: bool) -> tuple[Tensor, Tensor | None]:
