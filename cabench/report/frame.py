@@ -37,7 +37,7 @@ def frame(records: Iterable[dict[str, Any]], stale: Container[str] = ()) -> pd.D
 
     Args:
         records: of runs.
-        stale: run ids of those whose code has changed since.
+        stale: run ids of finished ones whose code has changed since.
     """
     columns: dict[str, list[Any]] = {name: [] for name in (*CELL, *METRIC)}
     for record in newest(records):

@@ -71,7 +71,9 @@ def gather(store: Store, chosen: Mapping[str, str] = EMPTY) -> Report:
         raise UserError(f"There are no records in {store.root}; run `cabench run` first or name another --results.")
     for name, words in chosen.items():
         records = _filtered(records, name, words)
-    changed = {record["run_id"] for record in records if stale(record, of_names(record))}
+    # A failed run is made anew in any case.
+    done = (record for record in records if record["status"] == "done")
+    changed = {record["run_id"] for record in done if stale(record, of_names(record))}
     table = frame(records, changed)
     return Report(records, table, probe_intervals(store, table), subgroup_stability(store, table), unread)
 

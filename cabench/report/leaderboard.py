@@ -99,7 +99,7 @@ def _summary(part: pd.DataFrame, methods: Mapping[str, Measured]) -> pd.DataFram
     rows = []
     for method, metrics in methods.items():
         done = [run for run in runs[method] if run["status"] == "done"]
-        flaws = lacks(failed=len(runs[method]) - len(done), stale=sum(run["stale"] for run in done))
+        flaws = lacks(failed=len(runs[method]) - len(done), stale=sum(run["stale"] for run in runs[method]))
         trends = {run["trend"] for run in runs[method]}
         rows.append(
             {
@@ -173,7 +173,7 @@ def interval_notes(part: pd.DataFrame) -> list[str]:
         which = "; ".join(
             f"{method} (seed {', '.join(map(str, runs['seed']))})" for method, runs in old.groupby("method")
         )
-        notes.append(f"Stale, the code has changed since: {which}. The same `cabench run` makes them anew.")
+        notes.append(f"Stale, the code has changed since: {which}. The same cabench run makes them anew.")
     return notes
 
 

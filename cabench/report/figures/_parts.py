@@ -81,9 +81,10 @@ def measured(report: Report, name: str) -> pd.DataFrame:
 
 
 def holes(report: Report, names: Iterable[str]) -> list[str]:
-    """Return a sentence per data set on which a method failed, was not run or lacks one of the metrics."""
+    """Return a sentence per data set on which a method failed, was not run, is stale or lacks one of the metrics."""
     place = ["dataset", "method"]
-    runs = report.table.drop_duplicates([*place, "seed"]).groupby(place)["status"].agg(list)
+    cells = report.table.drop_duplicates([*place, "seed"])
+    runs = cells["status"].mask(cells["stale"], "stale").groupby([cells[name] for name in place]).agg(list)
     found = report.table.groupby(place)["name"].agg(set)
     notes = []
     for dataset in datasets(report):
@@ -101,13 +102,14 @@ def holes(report: Report, names: Iterable[str]) -> list[str]:
 
 
 def _hole(status: list[str], found: set[str], names: Iterable[str]) -> str:
-    failed = sum(state != "done" for state in status)
-    if failed == len(status):
+    flaws = {state: status.count(state) for state in ("failed", "stale")}
+    if flaws["failed"] == len(status):
         return "failed"
     missing = [name for name in names if name not in found]
     if missing:
         return f"no {' and no '.join(missing)}"
-    return f"{failed} of {len(status)} seeds failed" if failed else ""
+    told = [f"{count} of {len(status)} seeds {state}" for state, count in flaws.items() if count]
+    return " and ".join(told)
 
 
 def run_of(report: Report, run: str) -> Record:

@@ -61,7 +61,7 @@ class Board:
         dataset, source, tier: whose.
         methods: a row per method, the best CAscore first.
         probes: a row per factor and code.
-        gaps: a sentence per failed cell and per hole.
+        gaps: a sentence per failed or stale cell and per hole.
     """
 
     dataset: str
