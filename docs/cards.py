@@ -27,6 +27,9 @@ NOTES = (
     "*METHODS and its numbers (such as D1 or S16) are the project's notes on papers and on their released code.*"
 )
 
+# Python's Markdown knows no backslash before the first three.
+ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", "|": "&#124;"} | {sign: f"\\{sign}" for sign in r"\`*_[]"})
+
 
 def pages() -> dict[str, str]:
     """Return the address of every generated page below `docs/` and its Markdown.
@@ -49,10 +52,10 @@ def _plugins() -> Iterable[tuple[str, str, registry.Plugin]]:
 
 def _overview() -> str:
     methods = registry.find("method").items()
-    rows = [
-        (f"[`{name}`]({name}.md)", text(m.card["title"]), m.card["kind"], USES[m.card["supervision"]], _role(m))
-        for name, m in methods
-    ]
+    rows = []
+    for name, method in methods:
+        words = [text(method.card[of]) for of in ("title", "kind")]
+        rows.append((f"[`{name}`]({name}.md)", *words, USES[method.card["supervision"]], _role(method)))
     return f"# The methods\n\n{table(('method', 'title', 'kind', 'uses of the labels', 'role'), rows)}"
 
 
@@ -65,7 +68,7 @@ def _method(plugin: registry.Plugin) -> str:
     facts = {
         "name": f"`{plugin.name}`",
         "paper": _arxiv(text(said["paper"])),
-        "kind": said["kind"],
+        "kind": text(said["kind"]),
         "uses of the labels": USES[said["supervision"]],
         "role": ROLES[_role(plugin)],
         "file": f"`methods/{Path(plugin.file or '').name}`",
@@ -184,14 +187,14 @@ def _real(name: str, obtain: str, cls: Any) -> Iterable[str]:
 def _parameters(said: dict[str, Any]) -> str:
     may, mean = said["what they may be"], said["what they mean"]
     rows = [
-        (f"`{name}`", "" if default == "" else f"`{default}`", text(may.get(name, "")), text(mean.get(name, "")))
+        (f"`{name}`", "" if default == "" else code(default), text(may.get(name, "")), text(mean.get(name, "")))
         for name, default in said["parameters"].items()
     ]
     return table(("parameter", "default", "may be", "meaning"), rows) if rows else "It takes none."
 
 
 def _assigned(values: dict[str, Any]) -> str:
-    return ", ".join(f"`{name}={value}`" for name, value in values.items())
+    return ", ".join(code(f"{name}={value}") for name, value in values.items())
 
 
 def _arxiv(paper: str) -> str:
@@ -200,9 +203,17 @@ def _arxiv(paper: str) -> str:
 
 def text(words: str) -> str:
     """Return plain words as Markdown that shows them as they are; code in backticks and addresses stay."""
-    parts = re.split(r"(`[^`]*`|https?://[^\s,;]+)", words)
-    parts[::2] = [re.sub(r"([\\*_<\[\]|])", r"\\\1", part) for part in parts[::2]]
+    parts = re.split(r"(`[^`]+`|https?://[^\s,;<>|`\\\[\]]+)", words)
+    parts[::2] = [part.translate(ESCAPES) for part in parts[::2]]
     return "".join(parts)
+
+
+def code(value: Any) -> str:
+    """Return a value as Markdown that shows it as it is, in the type of code."""
+    # More backticks than stand in the value; a blank keeps one at its edge apart from them.
+    fence = "`" * (1 + max(map(len, re.findall("`+", str(value))), default=0))
+    room = " " if "`" in str(value) else ""
+    return f"{fence}{room}{value}{room}{fence}"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:

@@ -81,7 +81,7 @@ def measured(report: Report, name: str) -> pd.DataFrame:
 
 
 def holes(report: Report, names: Iterable[str]) -> list[str]:
-    """Return a sentence per data set on which a method failed, was not run, is stale or lacks one of the metrics."""
+    """Return a sentence per data set on which a method failed, was not run, is stale or lacks a metric."""
     place = ["dataset", "method"]
     cells = report.table.drop_duplicates([*place, "seed"])
     runs = cells["status"].mask(cells["stale"], "stale").groupby([cells[name] for name in place]).agg(list)
