@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from cabench.spec import RunSpec
 
@@ -73,14 +74,14 @@ class Watcher:
     def _table(self) -> Table:
         states = Table("cell", "state", "epoch", "ETA / time")
         for run_id, row in self._rows.items():
-            states.add_row(self._names[run_id], *row)
+            states.add_row(Text(self._names[run_id]), *row)
         return states
 
 
 def print_boards(out: Console, boards: list[Board]) -> None:
     """Print every board: the summary, what goes beyond it, then the probes."""
     for board in boards:
-        out.print(f"\n{board.title}", style="bold", highlight=False)
+        out.print(f"\n{board.title}", style="bold", markup=False, highlight=False)
         for frame in (board.summary, board.more, board.probes):
             if not frame.empty:
                 out.print(table(frame))
@@ -89,10 +90,10 @@ def print_boards(out: Console, boards: list[Board]) -> None:
 
 
 def table(frame: pd.DataFrame) -> Table:
-    """Return a frame of text for a console; the first column stands left, the others right."""
+    """Return a frame of text for a console as it is; the first column stands left, the others right."""
     made = Table(show_edge=False, pad_edge=False)
     for i, column in enumerate(frame.columns):
-        made.add_column(str(column), justify="left" if i == 0 else "right")
+        made.add_column(Text(str(column)), justify="left" if i == 0 else "right")
     for row in frame.itertuples(index=False):
-        made.add_row(*map(str, row))
+        made.add_row(*(Text(str(cell)) for cell in row))
     return made

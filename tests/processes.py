@@ -1,0 +1,27 @@
+"""Processes as a new user starts them: away from the checkout, with the cabench that is under test."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cabench
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def environment():
+    """Return variables under which `python` and `cabench` are this Python and the package under test."""
+    found = {**os.environ, "COLUMNS": "200", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    # In a development checkout nothing is installed; then the checkout itself is the package.
+    if Path(cabench.__file__).parent.parent == ROOT:
+        found["PYTHONPATH"] = str(ROOT)
+    return found
+
+
+def run(command, folder, seconds=300, **more):
+    """Return the finished process of a command, its output as text."""
+    words = list(map(str, command))
+    return subprocess.run(
+        words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=seconds, check=False, **more
+    )
