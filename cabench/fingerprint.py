@@ -92,9 +92,8 @@ def _canonical(node: Any) -> Any:
         return tuple(map(_canonical, node))
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
-    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(
-        node
-    ):
+    fields = {name: value for name in node._fields if (value := getattr(node, name, None)) not in (None, [])}
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    if isinstance(node, documented) and ast.get_docstring(node, clean=False):
         fields["body"] = node.body[1:]
     return type(node).__name__, *((name, _canonical(value)) for name, value in sorted(fields.items()))

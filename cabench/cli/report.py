@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,8 @@ def command(
     wanted = formats.split(",") + (["latex"] if paper and "latex" not in formats.split(",") else [])
     published = tuple(read_published(PUBLISHED / f"{paper}.csv") if paper else ())
     store = Store(results)
+    # Of 5,000 records there are millions of values, and each look for cycles among them would visit all.
+    gc.disable()
     for _ in _changes(results) if watch else [None]:
         report = gather(store, chosen)
         if not watch:
@@ -72,6 +75,7 @@ def _changes(results: Path) -> Iterator[None]:
             if now != seen or not seen:
                 seen = now
                 yield
+                gc.collect()
             time.sleep(POLL)
     except KeyboardInterrupt:
         click.echo("No longer watching.", err=True)

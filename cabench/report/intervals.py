@@ -56,4 +56,5 @@ def _of_method(store: Store, runs: list[str]) -> dict[tuple[str, str], Interval]
 
 
 def _has_files(store: Store, run: str) -> bool:
-    return all((store.folder(run) / name).exists() for name in (CODES_FILE, PREDICTIONS_FILE))
+    folder = store.folder(run)
+    return all((folder / name).exists() for name in (CODES_FILE, PREDICTIONS_FILE))

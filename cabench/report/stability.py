@@ -10,7 +10,6 @@ import pandas as pd
 
 from cabench.codes_file import read_predictions
 from cabench.errors import UserError
-from cabench.metrics.subgroups import stability
 from cabench.report.intervals import BOARD
 from cabench.store import Store
 
@@ -33,6 +32,9 @@ def subgroup_stability(store: Store, table: pd.DataFrame) -> Stabilities:
         runs = [_predictions(store.folder(run)) for run in cells["run_id"].unique()]
         clusters = [run[name] for run in runs if name in run]
         if len(clusters) > 1 and len({len(rows) for rows in clusters}) == 1:
+            # Most folders have no clusters, and scikit-learn takes a second to import.
+            from cabench.metrics.subgroups import stability
+
             found[tuple(key)] = stability(clusters)
     return found
 

@@ -129,7 +129,7 @@ def _figures(report: Report, folder: Path) -> list[Path]:
 def apart(report: Report) -> Iterator[tuple[str, str, Report]]:
     """Yield each source and tier with its part of a report: they never share a figure."""
     for (source, tier), table in report.table.groupby(["source", "tier"], sort=True):
-        runs = set(table["run_id"])
+        runs = set(table["run_id"].unique())
         records = [record for record in report.records if record["run_id"] in runs]
         yield str(source), str(tier), replace(report, records=records, table=table.reset_index(drop=True))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
 
 from cabench.stats.basics import Interval, array, enough, pair, quantile
 from cabench.stats.intervals import seed_interval
@@ -137,12 +137,12 @@ def detectable_difference(sd: float, n: int, level: float = 0.95, power: float =
 
     def surplus(shift: float) -> float:
         # scipy gives NaN for some lower tails that are about 1e-16 and less.
-        wrong_side = np.nan_to_num(stats.nct.cdf(-critical, freedom, shift))
-        return float(stats.nct.sf(critical, freedom, shift) + wrong_side) - power
+        wrong_side = np.nan_to_num(scipy.stats.nct.cdf(-critical, freedom, shift))
+        return float(scipy.stats.nct.sf(critical, freedom, shift) + wrong_side) - power
 
     if not (surplus(0.0) < 0 and power < 1):
         raise ValueError("power must lie between 1 - level and 1")
     upper = 1.0
     while surplus(upper) < 0:
         upper *= 2
-    return float(sd * optimize.brentq(surplus, 0.0, upper) / np.sqrt(n))
+    return float(sd * scipy.optimize.brentq(surplus, 0.0, upper) / np.sqrt(n))

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from cabench.stats.basics import Array, Interval, around, array, enough, mean, pair, quantile, variance
 from cabench.stats.statistics import Statistic
@@ -186,9 +186,9 @@ def interquartile_mean(scores: ArrayLike, level: float = 0.95, resamples: int = 
     count, seeds = len(table), enough(table.shape[1])
     drawn = np.random.default_rng(seed).integers(seeds, size=(resamples, count, seeds))
     runs = table[np.arange(count)[:, None], drawn].reshape(resamples, -1)
-    value = float(stats.trim_mean(table, 0.25, axis=None))
+    value = float(scipy.stats.trim_mean(table, 0.25, axis=None))
     # Half of the runs are trimmed away, and with them half of the degrees of freedom.
-    return _bootstrapped(value, stats.trim_mean(runs, 0.25, axis=1), seeds, count * (seeds - 1) / 2, level)
+    return _bootstrapped(value, scipy.stats.trim_mean(runs, 0.25, axis=1), seeds, count * (seeds - 1) / 2, level)
 
 
 def probability_of_improvement(

@@ -23,8 +23,10 @@ from cabench.store import Record
 # Method -> keywords of `Axes.plot`.
 Styles = Mapping[str, dict[str, Any]]
 
-# The ten colours are told apart by the colour-blind. As seven shares no factor with ten, 70 pairs differ.
-PALETTE, MARKERS = "colorblind", "os^DvPX"
+# Seaborn's "colorblind", told apart by the colour-blind; its import takes longer than most figures. As seven shares
+# no factor with ten, 70 pairs differ.
+COLOURS = "#0173b2 #de8f05 #029e73 #d55e00 #cc78bc #ca9161 #fbafe4 #949494 #ece133 #56b4e9".split()
+MARKERS = "os^DvPX"
 TITLE, TEXT, SMALL = 11, 8, 7  # points
 HINTED = 1.08  # letters on a grid of pixels are so much wider at most
 LINE = 1.25  # a line's height in units of its letters'
@@ -39,11 +41,8 @@ def styles(names: Iterable[str]) -> Styles:
     >>> styles(["b", "a"]) == styles(["a", "b", "a"])
     True
     """
-    import seaborn as sns
-
-    colours = sns.color_palette(PALETTE)
     return {
-        name: {"color": colours[i % len(colours)], "marker": MARKERS[i % len(MARKERS)]}
+        name: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
         for i, name in enumerate(sorted(set(names)))
     }
 
@@ -55,7 +54,7 @@ def board(report: Report) -> str:
         ValueError: there are several, which never share a figure.
         UserError: there is no record.
     """
-    pairs = sorted(set(zip(report.table["source"], report.table["tier"], strict=True)))
+    pairs = sorted(report.table[["source", "tier"]].drop_duplicates().itertuples(index=False, name=None))
     if not pairs:
         raise UserError("There is no record to draw; run `cabench run` first or name another --results.")
     if len(pairs) > 1:
@@ -85,7 +84,7 @@ def holes(report: Report, names: Iterable[str]) -> list[str]:
     place = ["dataset", "method"]
     cells = report.table.drop_duplicates([*place, "seed"])
     runs = cells["status"].mask(cells["stale"], "stale").groupby([cells[name] for name in place]).agg(list)
-    found = report.table.groupby(place)["name"].agg(set)
+    found = report.table.drop_duplicates([*place, "name"]).groupby(place)["name"].agg(set)
     notes = []
     for dataset in datasets(report):
         reasons: dict[str, list[str]] = {}

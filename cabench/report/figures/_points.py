@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -67,9 +68,9 @@ def _side(report: Report, name: str, axis: str) -> pd.DataFrame:
 
 
 def _panel(axes: Axes, cells: pd.DataFrame, key: Styles) -> None:
+    bars: dict[str, Any] = {"colors": [key[method]["color"] for method in cells.index], "linewidth": 1.0, "alpha": 0.7}
+    axes.hlines(cells["y"], cells["x_low"], cells["x_high"], **bars)
+    axes.vlines(cells["x"], cells["y_low"], cells["y_high"], **bars)
     for point in cells.itertuples():
         style = key[point.Index]
-        bar = {"color": style["color"], "linewidth": 1.0, "alpha": 0.7}
-        axes.plot([point.x_low, point.x_high], [point.y, point.y], **bar)
-        axes.plot([point.x, point.x], [point.y_low, point.y_high], **bar)
         axes.plot(point.x, point.y, markersize=6, markeredgecolor="white", markeredgewidth=0.5, **style)

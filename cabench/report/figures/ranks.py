@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
 from cabench.report.figures._parts import (
     TEXT,
@@ -22,6 +21,7 @@ from cabench.report.figures._parts import (
 )
 from cabench.report.gather import Report
 from cabench.stats import LEAST_SEEDS
+from cabench.stats.basics import quantile
 
 NAME, WIDTH = 2.4, 6.5  # inches: the widest name; the panel with the names
 RESAMPLES, LEVEL = 2000, 0.95
@@ -94,14 +94,21 @@ def mean_ranks(scores: Scores, resamples: int = RESAMPLES) -> pd.DataFrame:
         drawn = values[rng.integers(n, size=(resamples, n))].mean(axis=1)
         draws[:, *place] = means[place] + (drawn - means[place]) * np.sqrt(n / max(1, n - 1))
     # Means of equal scores in another order differ in the last digits; they shall tie.
-    rank, of_draws = (stats.rankdata(-a.round(12), axis=-2).mean(axis=-1) for a in (means, draws))
+    rank, of_draws = (_ranks(-a.round(12)).mean(axis=-1) for a in (means, draws))
     fewest = np.array([min(len(scores[name, dataset]) for dataset in sets) for name in names])
     # The rank of a method with seeds enough depends on the luck of others, which one seed does not show.
     sure = (fewest >= LEAST_SEEDS) & (fewest.min() > 1)
-    quantile = stats.t.ppf((1 + LEVEL) / 2, len(sets) * (fewest.min() - 1))
-    half = np.where(sure, quantile * of_draws.std(axis=0, ddof=1), np.nan)
+    width = quantile(LEVEL, len(sets) * (fewest.min() - 1))
+    half = np.where(sure, width * of_draws.std(axis=0, ddof=1), np.nan)
     bounds = {"low": np.maximum(rank - half, 1), "high": np.minimum(rank + half, len(names))}
     return pd.DataFrame({"rank": rank} | bounds, index=names).sort_values("rank", kind="stable")
+
+
+def _ranks(scores: np.ndarray) -> np.ndarray:
+    """Return the ranks of scores (..., methods, data sets) among methods, 1 for the least; equal ones share one."""
+    lines = np.swapaxes(scores, -1, -2)
+    ranks = pd.DataFrame(lines.reshape(-1, lines.shape[-1])).rank(axis=1).to_numpy()
+    return np.swapaxes(ranks.reshape(lines.shape), -1, -2)
 
 
 def _notes(report: Report, whole: list[str], found: pd.DataFrame) -> list[str]:

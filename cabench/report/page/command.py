@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -39,6 +40,7 @@ def _assignments(params: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     return listed, [text for text in texts if text not in listed]
 
 
+@cache
 def _stays_whole(text: str) -> bool:
     try:
         return split_list(text) == [text]
@@ -48,12 +50,18 @@ def _stays_whole(text: str) -> bool:
 
 def _literal(value: Any) -> str:
     """Write a value so that the planner reads the same one; a plain word needs no quotes."""
-    if isinstance(value, str) and value.isidentifier():
-        try:
-            ast.literal_eval(value)
-        except ValueError:
-            return value
-    return repr(value)
+    return value if isinstance(value, str) and _is_plain(value) else repr(value)
+
+
+@cache
+def _is_plain(word: str) -> bool:
+    if not word.isidentifier():
+        return False
+    try:
+        ast.literal_eval(word)
+    except ValueError:
+        return True
+    return False
 
 
 def _quoted(word: str) -> str:

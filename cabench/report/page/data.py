@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Hashable, Iterable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,12 +151,17 @@ def _curves(history: list[Mapping[str, float]], pool: _Pool, rule: Rule) -> list
             found.setdefault(term, []).append(at)
     curves = []
     for term, epochs in sorted(found.items()) if rule.points else ():
-        chosen = np.linspace(0, len(epochs) - 1, min(len(epochs), rule.points)).round().astype(int)
-        kept = tuple(epochs[place] for place in chosen)
+        kept = tuple(epochs[place] for place in _spread(len(epochs), rule.points))
         curves.append(
             [pool(term), pool(tuple(at + 1 for at in kept)), [_rounded(history[at][term]) for at in kept]]
         )
     return curves
+
+
+@cache
+def _spread(n: int, most: int) -> list[int]:
+    """Return at most so many of n places, evenly spread."""
+    return [int(place) for place in np.linspace(0, n - 1, min(n, most)).round()]
 
 
 def _rounded(value: float | None) -> float | None:

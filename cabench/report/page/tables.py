@@ -94,11 +94,11 @@ def boards(report: Report, records: list[Record]) -> list[Board]:
     for record in records:
         if record["label"] == record["spec"]["method"]:
             plain.setdefault(place(record)[1:], set()).add(record["label"])
-    metrics = report.measured
+    metrics, stale = report.measured, set(report.table["run_id"][report.table["stale"]].unique())
     made, first = [], 0
     for key, found in groupby(records, place):
         here = list(found)
-        made.append(_board(report, key, here, metrics[key], plain.get(key[1:], set()), first))
+        made.append(_board(report, key, here, metrics[key], plain.get(key[1:], set()), stale, first))
         first += len(here)
     return made
 
@@ -109,10 +109,10 @@ def _board(
     here: list[Record],
     metrics: Mapping[str, Measured],
     plain: set[str],
+    stale: Container[str],
     first: int,
 ) -> Board:
     methods = {label: list(found) for label, found in groupby(here, lambda record: str(record["label"]))}
-    stale = set(report.table["run_id"][report.table["stale"]])
     holes, seeds = sorted(plain - set(methods)), {record["spec"]["seed"] for record in here}
     titles = {title: what for title, what in OTHERS.items() if any(_has(rows, *what) for rows in metrics.values())}
     stable = {label: report.stabilities[*key, label] for label in methods if (*key, label) in report.stabilities}
