@@ -25,7 +25,8 @@ Styles = Mapping[str, dict[str, Any]]
 
 # Seaborn's "colorblind", told apart by the colour-blind; its import takes longer than most figures. As seven shares
 # no factor with ten, 70 pairs differ.
-COLOURS = "#0173b2 #de8f05 #029e73 #d55e00 #cc78bc #ca9161 #fbafe4 #949494 #ece133 #56b4e9".split()
+COLOURS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"]
+COLOURS += ["#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"]
 MARKERS = "os^DvPX"
 TITLE, TEXT, SMALL = 11, 8, 7  # points
 HINTED = 1.08  # letters on a grid of pixels are so much wider at most

@@ -68,7 +68,8 @@ def _side(report: Report, name: str, axis: str) -> pd.DataFrame:
 
 
 def _panel(axes: Axes, cells: pd.DataFrame, key: Styles) -> None:
-    bars: dict[str, Any] = {"colors": [key[method]["color"] for method in cells.index], "linewidth": 1.0, "alpha": 0.7}
+    colours = [key[method]["color"] for method in cells.index]
+    bars: dict[str, Any] = {"colors": colours, "linewidth": 1.0, "alpha": 0.7}
     axes.hlines(cells["y"], cells["x_low"], cells["x_high"], **bars)
     axes.vlines(cells["x"], cells["y_low"], cells["y_high"], **bars)
     for point in cells.itertuples():
