@@ -106,10 +106,10 @@ def test_a_record_is_stale_by_the_plugin_that_changed():
 
 
 def test_a_plugin_that_is_gone_or_no_python_makes_no_record_stale(mine, tmp_path, monkeypatch):
-    known = registry.Plugin("method", "mine", tmp_path / "mine" / "plugin.py", "mine.plugin")
+    today, known = mine(), registry.Plugin("method", "mine", tmp_path / "mine" / "plugin.py", "mine.plugin")
     monkeypatch.setattr(module, "_plugins", lambda kind: {"mine": known} if kind == "method" else {})
     record = {"spec": {"method": "mine", "dataset": "gone"}}
-    assert of_names(record) == {"method": mine()}
+    assert of_names(record) == {"method": today}
     (tmp_path / "mine" / "helper.py").write_text("def broken(:")
     for kept in (fingerprint, module._read):
         kept.cache_clear()
