@@ -12,13 +12,15 @@ from cabench import registry
 from cabench.codes import Splits
 from cabench.dataset import SOURCES, TIERS
 from cabench.errors import UserError, did_you_mean
-from cabench.execute import execute, measure
+from cabench.execute import execute
+from cabench.measure import measure
 from cabench.metrics.evidence import Ceilings
 from cabench.model_file import MODEL_FILE, read_model
 from cabench.plan import make_plan, tier_settings
 from cabench.report.frame import frame
 from cabench.spec import resolve
 from cabench.store import Record, Store
+from cabench.worker import Options
 
 SHOWN = 10  # runs that a message names
 
@@ -169,5 +171,5 @@ def run(
 
     """
     plan = make_plan(methods, datasets, seeds, tier, source, overrides, [Path(p) for p in plugins])
-    root = Path(data_root) if data_root else None
-    return frame(execute(plan, Store(Path(results)), root, device, metrics=metrics))
+    options = Options(Path(data_root) if data_root else None, device, metrics)
+    return frame(execute(plan, Store(Path(results)), options))

@@ -16,8 +16,8 @@ from cabench import registry
 from cabench.codes import SPACES, Batch, Split
 from cabench.dataset import TIERS
 from cabench.errors import UserError
-from cabench.execute import check_codes
 from cabench.loop import Draws
+from cabench.measure import check_codes
 from cabench.method import Context, Method
 from cabench.model_file import read_model, write_model
 from cabench.params import declared
