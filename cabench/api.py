@@ -97,15 +97,25 @@ def find_run(run_id: str, results: str | Path = "results") -> Record:
         UserError: there is none, there are several, or the run is not done.
 
     """
+    record = find_record(run_id, results)
+    if record["status"] != "done":
+        raise UserError(f"The run {record['run_id']} is not done but {record['status']} ({record['error']}).")
+    return record
+
+
+def find_record(run_id: str, results: str | Path = "results") -> Record:
+    """Return the record of a run, done or failed, by its id or by a beginning of it that no other run shares.
+
+    Raises:
+        UserError: there is none, or there are several.
+
+    """
     found = _beginning_with(run_id, results)
     if len(found) > 1:
         names = [record["run_id"] for record in found]
         some = ", ".join(names[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
         raise UserError(f"'{run_id}' is the beginning of {len(found)} runs, give more of one: {some}")
-    (record,) = found
-    if record["status"] != "done":
-        raise UserError(f"The run {record['run_id']} is not done but {record['status']} ({record['error']}).")
-    return record
+    return found[0]
 
 
 def find_runs(words: Iterable[str], results: str | Path = "results") -> list[Record]:

@@ -109,7 +109,10 @@ def command(
     from cabench.cli.live import Watcher, console, print_boards, stoppable
     from cabench.jobs import execute_in_processes
     from cabench.report.write import write_leaderboard
+    from cabench.status import remember
 
+    store.check_writable()
+    remember(plan, store)
     out = console()
     try:
         with stoppable(), Watcher(out, plan.cells, plan.labels) as watch:

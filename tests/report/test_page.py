@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from page_records import many, record, report
 
+from cabench.command import command
 from cabench.errors import UserError
 from cabench.execute import execute
 from cabench.plan import make_plan
 from cabench.report.page import page
-from cabench.report.page.command import command
 from cabench.store import Store
 from cabench.worker import Options
 
