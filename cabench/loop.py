@@ -179,7 +179,9 @@ class _Module(pl.LightningModule):
 
     def loader(self, split: Split, shuffle: bool) -> DataLoader[Tensor]:
         order = self._order if shuffle else None
-        return DataLoader(_Batches(split.y, self._held[0].batch_size, order), batch_size=None)
+        # A generator of its own: by default each pass over the data draws from the global one.
+        own = torch.Generator()
+        return DataLoader(_Batches(split.y, self._held[0].batch_size, order), batch_size=None, generator=own)
 
     def resume(self, state: dict[str, Any]) -> None:
         """Take a state of `_state`: networks and streams now, optimisers when Lightning makes them."""
