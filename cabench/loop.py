@@ -87,7 +87,7 @@ def train_networks(
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     if begun is not None:
         module.resume(begun)
-        epochs = trainer.fit_loop.epoch_progress.current
+        epochs: Any = trainer.fit_loop.epoch_progress.current
         epochs.processed = epochs.completed = len(module.history)
     watched = None if validation is None else module.loader(validation, shuffle=False)
     with interruptible():

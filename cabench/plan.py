@@ -134,11 +134,16 @@ def _found(
     files: tuple[Path, ...],
 ) -> Plan:
     """Return a plan whose classes are found by their names."""
-    classes: list[dict[str, type]] = []
-    for kind, names in (("method", methods), ("dataset", datasets)):
-        known = registry.find(kind, files)  # type: ignore[arg-type]
-        classes.append({name: known[name].load() for name in names})
-    return Plan(cells, ceilings, *classes, broken, labels, files)
+    known_methods, known_datasets = registry.find("method", files), registry.find("dataset", files)
+    return Plan(
+        cells,
+        ceilings,
+        {name: known_methods[name].load() for name in methods},
+        {name: known_datasets[name].load() for name in datasets},
+        broken,
+        labels,
+        files,
+    )
 
 
 def dataset_key(spec: RunSpec) -> tuple[str, str]:

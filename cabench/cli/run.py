@@ -103,7 +103,7 @@ def command(
     store = Store(results)
     options = Options(data_root, device, metrics, force, bool(retry), deterministic)
     if dry_run:
-        _show(plan, store, options)
+        _show(plan, store, options, _jobs(jobs, device))
         return
 
     from cabench.cli.live import Watcher, console, print_boards, stoppable
@@ -171,14 +171,14 @@ def _limits(seconds: float | None, gigabytes: float | None) -> Limits:
     return Limits(**{name: value for name, value in given.items() if value is not None})
 
 
-def _show(plan: Plan, store: Store, options: Options) -> None:
+def _show(plan: Plan, store: Store, options: Options, jobs: int) -> None:
     from cabench.fingerprint import stale
     from cabench.worker import is_due
 
     known: dict[tuple[str, str, str], list[float]] = {}
-    for record in store.records():
-        spec = record["spec"]
-        known.setdefault((spec["method"], spec["dataset"], spec["tier"]), []).append(record["provenance"]["wall_s"])
+    for earlier in store.records():
+        spec, seconds = earlier["spec"], earlier["provenance"]["wall_s"]
+        known.setdefault((spec["method"], spec["dataset"], spec["tier"]), []).append(seconds)
     total, guessed = 0.0, False
     for cell in plan.cells:
         record = store.read(cell.run_id)
@@ -193,4 +193,5 @@ def _show(plan: Plan, store: Store, options: Options) -> None:
         label = plan.labels[cell.run_id]
         click.echo(f"{label.dataset}  {label.method}  seed {cell.seed}  {state}")
     basis = "a guess for two CPU cores" if guessed else "from earlier cells of this folder"
-    click.echo(f"{len(plan.cells)} cells, about {total / 60:.1f} minutes ({basis}).")
+    minutes = total / 60 / min(jobs, len(plan.cells))
+    click.echo(f"{len(plan.cells)} cells, {jobs} at a time: about {minutes:.1f} minutes ({basis}).")

@@ -1,7 +1,7 @@
 """Kills a process at each of a cell's writes in turn, before the new file takes its place.
 
-`python killed_at_writes.py FOLDER` runs one cell without a kill in FOLDER/whole, and in FOLDER/killed by processes of
-which the nth is killed at its nth write. It prints the number of kills, and how often a fit went on from a checkpoint.
+`python killed_at_writes.py FOLDER` runs one cell without a kill in FOLDER/whole, and in FOLDER/killed by several
+processes, the nth of which is killed at its nth write. It prints the number of kills, and how many fits were resumed.
 """
 
 from __future__ import annotations
