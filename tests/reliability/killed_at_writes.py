@@ -1,7 +1,7 @@
 """Kills a process at each of a cell's writes in turn, before the new file takes its place.
 
 `python killed_at_writes.py FOLDER` runs one cell without a kill in FOLDER/whole, and in FOLDER/killed by several
-processes, the nth of which is killed at its nth write. It prints the number of kills, and how many fits were resumed.
+processes, the nth of which is killed at its nth write. It prints how many kills and resumed fits.
 """
 
 from __future__ import annotations
