@@ -53,6 +53,10 @@ class Cell:
         torch = provenance.static()["packages"]["torch"]
         return Checkpoint(self.folder / CHECKPOINT_FILE, repr((code, torch, self.device)))
 
+    def method(self) -> Any:
+        """Return the method, not fitted yet."""
+        return self.plan.methods[self.spec.method](**self.spec.params)
+
     def run(self, splits: Splits, digest: str, ceilings: Ceilings, wanted: Sequence[str], tell: Tell) -> Record:
         """Return the record of the cell: done, or failed with its reason.
 
@@ -101,7 +105,7 @@ class Cell:
     ) -> dict[str, Any]:
         """Fit and measure; keep model, codes and predictions in the folder."""
         spec = self.spec
-        method = self.plan.methods[spec.method](**spec.params)
+        method = self.method()
         context = Context(
             seed=spec.seed,
             device=self.device,

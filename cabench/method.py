@@ -82,6 +82,9 @@ class Method(ABC):
         """Check the parameters of a dataclass; raises UserError for a value that its declaration forbids."""
         check(type(self), vars(self), self.name)
 
+    def accept(self, train: Split) -> None:
+        """Look whether it can be fitted on a split, before anything is trained; raises UserError if not."""
+
     @abstractmethod
     def fit(self, train: Split, validation: Split | None = None, context: Context = Context()) -> Self:
         """Learn from `train` and forget any earlier fit; `validation` may be watched, never fitted.

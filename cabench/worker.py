@@ -141,6 +141,7 @@ class Worker:
         except Exception as error:
             return cell.failed(error, clock)
         try:
+            cell.method().accept(splits.train)
             ceilings = self._ceilings(cell.spec, splits, digest, tell)
         except NotWritten:
             raise

@@ -108,6 +108,15 @@ def test_code_that_changed_is_run_again_and_other_code_is_not(tmp_path, plugins,
     assert sorted(states) == [("constant", "done"), ("corner", "done")]
 
 
+def test_a_split_that_a_method_refuses_is_refused_before_the_ceiling_is_trained(tmp_path, plugins):
+    plan = make_plan("simclr[batch_size=10_000]", "toy", tier="smoke", plugins=[plugins / "toy.py"])
+    states = []
+    (record,) = execute(plan, Store(tmp_path), Options(device="cpu"), lambda _, state, *at: states.append(state))
+    assert record["status"] == "failed" and "set batch_size to at most that" in record["error"]
+    assert states == ["loading", "failed"]
+    assert not (tmp_path / "references").exists()
+
+
 def test_a_kept_cell_is_called_as_the_last_plan_calls_it(tmp_path, plugins):
     plan = make_plan("constant", "toy", tier="smoke", plugins=[plugins / "toy.py"])
     store = Store(tmp_path)

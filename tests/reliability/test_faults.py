@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from reliability.runs import COMMAND, PLUGINS, Launch, environment, records
 import cabench.store
 from cabench.checkpoint import Checkpoint
 from cabench.claim import claim, is_claimed
-from cabench.errors import NotWritten
+from cabench.errors import NotWritten, UserError
 from cabench.execute import execute
 from cabench.plan import make_plan
 from cabench.store import Store
@@ -114,6 +115,12 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_leaves_nothing_half_writte
     monkeypatch.undo()
     (record,) = execute(plan, store, Options(device="cpu"))
     assert record["status"] == "done"
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_loaded():
+    plan = make_plan("simclr", "toy", tier="smoke", plugins=[TOY])
+    with pytest.raises(UserError, match=r"/proc/results cannot be written .*--results"):
+        execute(plan, Store(Path("/proc/results")), Options(device="cpu"))
 
 
 @pytest.mark.slow
