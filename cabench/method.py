@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from cabench.codes import Codes, Split
+from cabench.errors import UserError
 from cabench.params import check
 
 if TYPE_CHECKING:
@@ -83,7 +84,13 @@ class Method(ABC):
         check(type(self), vars(self), self.name)
 
     def accept(self, train: Split) -> None:
-        """Look whether it can be fitted on a split, before anything is trained; raises UserError if not."""
+        """Look whether it can be fitted on a split, before anything is trained.
+
+        Raises:
+            UserError: it cannot; here, because the split is empty.
+        """
+        if len(train) == 0:
+            raise UserError(f"'{self.name}' needs images to train.")
 
     @abstractmethod
     def fit(self, train: Split, validation: Split | None = None, context: Context = Context()) -> Self:

@@ -76,9 +76,10 @@ class LightningMethod(Method):
         """Look whether it can be fitted on a split.
 
         Raises:
-            UserError: the method needs both groups and `train` has fewer than two rows of one, or fewer images
-                than a batch holds.
+            UserError: it is empty; the method needs both groups and it has fewer than two rows of one; or it has
+                fewer images than a batch.
         """
+        super().accept(train)
         if self.needs_both_groups and min(np.sum(train.y == 0), np.sum(train.y == 1)) < 2:
             raise UserError(f"'{self.name}' needs at least two background and two target images to train.")
         if self.needs_full_batch and self.epochs and len(train) < self.batch_size:
