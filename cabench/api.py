@@ -12,13 +12,15 @@ from cabench import registry
 from cabench.codes import Splits
 from cabench.dataset import SOURCES, TIERS
 from cabench.errors import UserError, did_you_mean
-from cabench.execute import execute, measure
+from cabench.execute import execute
+from cabench.measure import measure
 from cabench.metrics.evidence import Ceilings
 from cabench.model_file import MODEL_FILE, read_model
 from cabench.plan import make_plan, tier_settings
 from cabench.report.frame import frame
 from cabench.spec import resolve
 from cabench.store import Record, Store
+from cabench.worker import Options
 
 SHOWN = 10  # runs that a message names
 
@@ -95,15 +97,25 @@ def find_run(run_id: str, results: str | Path = "results") -> Record:
         UserError: there is none, there are several, or the run is not done.
 
     """
+    record = find_record(run_id, results)
+    if record["status"] != "done":
+        raise UserError(f"The run {record['run_id']} is not done but {record['status']} ({record['error']}).")
+    return record
+
+
+def find_record(run_id: str, results: str | Path = "results") -> Record:
+    """Return the record of a run, done or failed, by its id or by a beginning of it that no other run shares.
+
+    Raises:
+        UserError: there is none, or there are several.
+
+    """
     found = _beginning_with(run_id, results)
     if len(found) > 1:
         names = [record["run_id"] for record in found]
         some = ", ".join(names[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
         raise UserError(f"'{run_id}' is the beginning of {len(found)} runs, give more of one: {some}")
-    (record,) = found
-    if record["status"] != "done":
-        raise UserError(f"The run {record['run_id']} is not done but {record['status']} ({record['error']}).")
-    return record
+    return found[0]
 
 
 def find_runs(words: Iterable[str], results: str | Path = "results") -> list[Record]:
@@ -169,5 +181,5 @@ def run(
 
     """
     plan = make_plan(methods, datasets, seeds, tier, source, overrides, [Path(p) for p in plugins])
-    root = Path(data_root) if data_root else None
-    return frame(execute(plan, Store(Path(results)), root, device, metrics=metrics))
+    options = Options(Path(data_root) if data_root else None, device, metrics)
+    return frame(execute(plan, Store(Path(results)), options))

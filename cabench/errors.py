@@ -14,6 +14,10 @@ class DataMissing(UserError):
     """Raw files are missing or damaged; says which, where they were looked for and how to get them."""
 
 
+class NotWritten(UserError):
+    """The disk is full or read-only: what was to be written is lost, and no cell is to blame."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the known name closest to `word`, else the list of known names.
 

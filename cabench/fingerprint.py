@@ -38,7 +38,7 @@ def stale(record: Mapping[str, Any], current: Mapping[str, str]) -> list[str]:
 
 def of_names(record: Mapping[str, Any]) -> dict[str, str]:
     """Return today's fingerprints of the plugins that a record names, as far as they are found and can be read."""
-    found = {}
+    found: dict[str, str] = {}
     for kind in KINDS:
         plugin = _plugins(kind).get(record["spec"][kind])
         if plugin and plugin.file:

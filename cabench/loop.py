@@ -65,10 +65,13 @@ def train_networks(
 ) -> tuple[list[dict[str, float]], Trend | None]:
     """Train a method's networks for its whole budget; return one dict of means per epoch, and the trend.
 
+    An interrupted fit goes on from the checkpoint of the context, and gives the numbers of one that was not.
+
     Raises:
         RuntimeError: a loss became NaN.
     """
     module = _Module(method, train, validation, context)
+    begun = context.checkpoint.read() if context.checkpoint else None
     trainer = pl.Trainer(
         max_epochs=method.epochs,
         accelerator="gpu" if context.device.startswith("cuda") else "cpu",
@@ -82,9 +85,13 @@ def train_networks(
     )
     # A signal keeps the meaning that the harness gave it; Lightning has no public way to ask for that.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    watched = None if validation is None else module.loader(validation, context.seed, shuffle=False)
+    if begun is not None:
+        module.resume(begun)
+        epochs: Any = trainer.fit_loop.epoch_progress.current
+        epochs.processed = epochs.completed = len(module.history)
+    watched = None if validation is None else module.loader(validation, shuffle=False)
     with interruptible():
-        trainer.fit(module, module.loader(train, context.seed, shuffle=True), watched)
+        trainer.fit(module, module.loader(train, shuffle=True), watched)
     history = module.history
     return history, trend([epoch["validation/loss"] for epoch in history if "validation/loss" in epoch])
 
@@ -165,12 +172,41 @@ class _Module(pl.LightningModule):
         if validation is not None:
             self._sets["validation"] = _tensors(validation, context.device)
         self._draws = self._fresh_draws("train")
+        self._order = numpy_stream(context.seed, "sampler")
+        self._begun: dict[str, Any] = {}
         self._validated: dict[str, float] = {}
         self._sums: dict[str, tuple[Tensor, int]] = {}
 
-    def loader(self, split: Split, seed: int, shuffle: bool) -> DataLoader[Tensor]:
-        rng = numpy_stream(seed, "sampler") if shuffle else None
-        return DataLoader(_Batches(split.y, self._held[0].batch_size, rng), batch_size=None)
+    def loader(self, split: Split, shuffle: bool) -> DataLoader[Tensor]:
+        order = self._order if shuffle else None
+        # A generator of its own: by default each pass over the data draws from the global one.
+        own = torch.Generator()
+        return DataLoader(_Batches(split.y, self._held[0].batch_size, order), batch_size=None, generator=own)
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Take a state of `_state`: networks and streams now, optimisers when Lightning makes them."""
+        self._begun, self.history = state, state["history"]
+        self.networks.load_state_dict(state["networks"])
+        self._order.bit_generator.state = state["order"]
+        for generator, at in zip(self._generators(), state["generators"], strict=True):
+            generator.set_state(at)
+
+    def _state(self) -> dict[str, Any]:
+        """Return all that the next epoch depends on."""
+        return {
+            "history": self.history,
+            "networks": self.networks.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.trainer.optimizers],
+            "schedulers": [config.scheduler.state_dict() for config in self.trainer.lr_scheduler_configs],
+            "order": self._order.bit_generator.state,
+            "generators": [generator.get_state() for generator in self._generators()],
+        }
+
+    def _generators(self) -> list[torch.Generator]:
+        """Return every stream of torch, those of layers that draw from the global one included."""
+        device = self._draws.noise.device
+        own = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
+        return [self._draws.augmentation, self._draws.noise, torch.default_generator, *own]
 
     def configure_optimizers(self) -> Any:
         total = int(self.trainer.estimated_stepping_batches)
@@ -179,6 +215,11 @@ class _Module(pl.LightningModule):
             adam = torch.optim.Adam(self._parameters_of(player), lr=player.learning_rate, betas=player.betas)
             scheduler = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: warm_up_cosine(step, total))
             made.append({"optimizer": adam, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}})
+        for new, optimizer, scheduler in zip(
+            made, self._begun.get("optimizers", ()), self._begun.get("schedulers", ()), strict=False
+        ):
+            new["optimizer"].load_state_dict(optimizer)
+            new["lr_scheduler"]["scheduler"].load_state_dict(scheduler)
         return made
 
     def training_step(self, rows: Tensor) -> None:
@@ -202,7 +243,10 @@ class _Module(pl.LightningModule):
             raise RuntimeError(f"the loss became NaN at epoch {len(self.history)}")
         self.history[-1] |= self._validated
         self._validated = {}
-        self._held[1].progress(len(self.history), self._held[0].epochs)
+        method, context = self._held
+        if context.checkpoint:
+            context.checkpoint.write(len(self.history), self._state())
+        context.progress(len(self.history), method.epochs)
 
     def on_validation_epoch_start(self) -> None:
         self._train_sums, self._sums = self._sums, {}

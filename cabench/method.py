@@ -5,12 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from cabench.codes import Codes, Split
+from cabench.errors import UserError
 from cabench.params import check
+
+if TYPE_CHECKING:
+    from cabench.checkpoint import Checkpoint
 
 Kind = Literal["contrastive", "generative", "linear", "reference"]
 Supervision = Literal["none", "domain", "attributes"]
@@ -30,12 +34,14 @@ class Context:
         device: "cpu" or "cuda".
         threads: CPU threads of torch during the fit; None leaves them as they are.
         progress: called with (finished epochs, all epochs).
+        checkpoint: where the fit leaves its state after each epoch, and goes on from; None if it cannot be resumed.
     """
 
     seed: int = 0
     device: str = "cpu"
     threads: int | None = None
     progress: Callable[[int, int], None] = _silent
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,15 @@ class Method(ABC):
     def __post_init__(self) -> None:
         """Check the parameters of a dataclass; raises UserError for a value that its declaration forbids."""
         check(type(self), vars(self), self.name)
+
+    def accept(self, train: Split) -> None:
+        """Look whether it can be fitted on a split, before anything is trained.
+
+        Raises:
+            UserError: it cannot; here, because the split is empty.
+        """
+        if len(train) == 0:
+            raise UserError(f"'{self.name}' needs images to train.")
 
     @abstractmethod
     def fit(self, train: Split, validation: Split | None = None, context: Context = Context()) -> Self:

@@ -35,6 +35,7 @@ class Plan:
         methods, datasets: name -> class.
         broken: plugins that were asked for through `all` and cannot be used, with the reason.
         labels: run id -> method and data set as tables name them, with the parameters that the user set.
+        files: plugin files that the user named.
 
     """
 
@@ -44,6 +45,12 @@ class Plan:
     datasets: Mapping[str, type]
     broken: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Label] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process by names: a class of a file of the user's is no importable one."""
+        names = (tuple(self.methods), tuple(self.datasets))
+        return _found, (self.cells, self.ceilings, *names, self.broken, self.labels, self.files)
 
     def fingerprints(self, spec: RunSpec) -> dict[str, str]:
         """Return the fingerprints of the plugins of a cell of this plan, by kind."""
@@ -114,7 +121,29 @@ def make_plan(
     if ceiling_plugin is not None:
         all_methods[ceiling_plugin.name] = ceiling
     cells = list({cell.run_id: cell for cell in cells}.values())
-    return Plan(cells, ceilings, all_methods, classes["dataset"], broken, labels)
+    return Plan(cells, ceilings, all_methods, classes["dataset"], broken, labels, tuple(plugins))
+
+
+def _found(
+    cells: list[RunSpec],
+    ceilings: dict[tuple[str, str], RunSpec],
+    methods: Iterable[str],
+    datasets: Iterable[str],
+    broken: Mapping[str, str],
+    labels: Mapping[str, Label],
+    files: tuple[Path, ...],
+) -> Plan:
+    """Return a plan whose classes are found by their names."""
+    known_methods, known_datasets = registry.find("method", files), registry.find("dataset", files)
+    return Plan(
+        cells,
+        ceilings,
+        {name: known_methods[name].load() for name in methods},
+        {name: known_datasets[name].load() for name in datasets},
+        broken,
+        labels,
+        files,
+    )
 
 
 def dataset_key(spec: RunSpec) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -32,6 +33,17 @@ def static() -> dict[str, Any]:
     }
 
 
+@cache
+def accelerator(device: str) -> dict[str, Any]:
+    """Return name and driver of the GPU that a device means; nothing for a CPU."""
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda, "driver": _output(*query)}
+
+
 def peak_memory_mb() -> float:
     """Return the largest resident size of this process so far, in MB."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -39,17 +51,24 @@ def peak_memory_mb() -> float:
 
 
 def _git() -> dict[str, Any] | None:
+    """Return the commit, and a digest of what differs from it; None outside of a repository."""
+    commit, changes = _output("git", "rev-parse", "HEAD"), _output("git", "diff", "HEAD")
+    if commit is None or changes is None:
+        return None
+    untracked = _output("git", "ls-files", "--others", "--exclude-standard") or ""
+    dirty = bool(changes or untracked)
+    digest = hashlib.sha256(f"{changes}\n{untracked}".encode()).hexdigest()[:12] if dirty else None
+    return {"commit": commit, "dirty": dirty, "digest": digest}
+
+
+def _output(*command: str) -> str | None:
+    """Return what a program prints about this checkout, or None if it fails."""
     root = Path(cabench.__file__).parent.parent
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=5, check=True
-        ).stdout.strip()
-        changes = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, timeout=5, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, UnicodeDecodeError, subprocess.SubprocessError):
         return None
-    return {"commit": commit, "dirty": bool(changes.strip())}
+    return done.stdout.strip()
 
 
 def _cpu() -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cabench.errors import UserError
+from cabench.errors import NotWritten, UserError
 
 SCHEMA_VERSION = 2
 Record = dict[str, Any]
@@ -46,7 +46,7 @@ class Store:
         """Write a record atomically.
 
         Raises:
-            UserError: the folder is read-only or full.
+            NotWritten: the folder is read-only or full.
 
         """
         path = self.folder(record["run_id"], shelf) / "record.json"
@@ -76,7 +76,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file's content in one step; on failure nothing half-written remains.
 
     Raises:
-        UserError: the folder is read-only or full.
+        NotWritten: the folder is read-only or full.
 
     """
     temporary = None
@@ -92,7 +92,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-        raise UserError(
+        raise NotWritten(
             f"{path} could not be written ({error.strerror}); free space or choose another --results."
         ) from error
 

@@ -120,7 +120,7 @@ def _joined(plans: list[Plan]) -> Plan:
     ceilings = {key: spec for plan in plans for key, spec in plan.ceilings.items()}
     labels: dict[str, Label] = {name: label for plan in plans for name, label in plan.labels.items()}
     first = plans[0]
-    return Plan(list(cells.values()), ceilings, first.methods, first.datasets, first.broken, labels)
+    return Plan(list(cells.values()), ceilings, first.methods, first.datasets, first.broken, labels, first.files)
 
 
 def _check_vary(path: Path, vary: Any) -> None:

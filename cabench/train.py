@@ -72,14 +72,14 @@ class LightningMethod(Method):
         """Return how the images of a split are seen: as its data set says."""
         return canvas(train)
 
-    def fit(self, train: Split, validation: Split | None = None, context: Context = Context()) -> Self:
-        """Train for the whole budget.
+    def accept(self, train: Split) -> None:
+        """Look whether it can be fitted on a split.
 
         Raises:
-            UserError: the method needs both groups and `train` has fewer than two rows of one, or fewer images
-                than a batch holds.
-            RuntimeError: the loss became NaN.
+            UserError: it is empty; the method needs both groups and it has fewer than two rows of one; or it has
+                fewer images than a batch.
         """
+        super().accept(train)
         if self.needs_both_groups and min(np.sum(train.y == 0), np.sum(train.y == 1)) < 2:
             raise UserError(f"'{self.name}' needs at least two background and two target images to train.")
         if self.needs_full_batch and self.epochs and len(train) < self.batch_size:
@@ -87,6 +87,15 @@ class LightningMethod(Method):
                 f"'{self.name}' trains on batches of {self.batch_size} images and the training split holds "
                 f"{len(train)}; set batch_size to at most that."
             )
+
+    def fit(self, train: Split, validation: Split | None = None, context: Context = Context()) -> Self:
+        """Train for the whole budget.
+
+        Raises:
+            UserError: `accept` refuses the split.
+            RuntimeError: the loss became NaN.
+        """
+        self.accept(train)
         self._shape_ = {
             "shape": list(train.x.shape[1:]),
             "augmentation": train.augmentation and asdict(train.augmentation),

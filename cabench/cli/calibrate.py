@@ -26,12 +26,13 @@ def command(
     """Run every floor method and the ceiling on several renderings of each data set, and print the tables."""
     from cabench import registry
     from cabench.cli.live import Watcher, console, table
-    from cabench.execute import execute
+    from cabench.jobs import cores, execute_in_processes
     from cabench.plan import make_plan, parse_list, parse_seeds
     from cabench.report.calibration import calibration
     from cabench.report.frame import frame
     from cabench.report.leaderboard import markdown
     from cabench.store import Store, write_text
+    from cabench.worker import Options
 
     floors = [p.name for p in registry.find("method", plugins).values() if p.card.get("role") == "floor"]
     names = [name for name, _ in parse_list(datasets)]
@@ -41,7 +42,7 @@ def command(
     plan = make_plan(",".join(floors), sets, "0", tier, plugins=plugins)
     screen = console()
     with Watcher(screen, plan.cells, plan.labels) as watch:
-        records = execute(plan, Store(results), watch=watch)
+        records = execute_in_processes(plan, Store(results), Options(device="cpu"), watch, cores())
     title = f"Data seeds {data_seeds}, {tier} tier; ± is the standard deviation over data seeds."
     page = ["# Calibration", "", title, ""]
     for name, rows in calibration(frame(records)):

@@ -22,7 +22,7 @@ def command(runs: tuple[str, ...], metrics: str, results: Path, plugins: tuple[P
     """
     from cabench import registry
     from cabench.api import find_runs
-    from cabench.execute import measure_again, outdated
+    from cabench.measure import measure_again, outdated
     from cabench.metrics.catalogue import families
     from cabench.report.write import write_leaderboard
     from cabench.store import Store

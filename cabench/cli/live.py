@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,16 @@ def console() -> Console:
     """Return a console; without a terminal it is wide enough for tables not to wrap."""
     plain = Console()
     return plain if plain.is_terminal else Console(width=160)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Take the polite end of a process, as a scheduler asks for it, for Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Watcher:

@@ -12,6 +12,7 @@ from cabench.errors import UserError, did_you_mean
 
 COMMANDS = {
     "run": "Run methods on data sets and write the leaderboard.",
+    "status": "Show what is done, what runs, what waits.",
     "list": "List methods, datasets or metrics.",
     "describe": "Describe one method or data set.",
     "evaluate": "Compute more metrics of finished runs, without training.",

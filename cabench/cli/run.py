@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from cabench.jobs import Limits
     from cabench.plan import Plan
     from cabench.store import Store
     from cabench.study import Study
+    from cabench.worker import Options
 
 # Seconds per cell when nothing of the kind has been run here yet; two cores, CPU.
 GUESS = {"smoke": 4, "quick": 60, "converged": 200, "paper": 4 * 3600}
@@ -41,7 +44,14 @@ GUESS = {"smoke": 4, "quick": 60, "converged": 200, "paper": 4 * 3600}
 @click.option(
     "--study", type=click.Path(path_type=Path), help="A study file in the place of names, seeds and tier."
 )
+@click.option(
+    "--jobs", default="auto", show_default=True, help="Cells at a time; auto: one per core, or one on a GPU."
+)
+@click.option("--time-limit", type=float, metavar="SECONDS", help="A cell that takes longer has failed.")
+@click.option("--memory-limit", type=float, metavar="GB", help="A cell that takes more memory has failed.")
+@click.option("--retry", type=click.Choice(["failed"]), help="Run failed cells again.")
 @click.option("--force", is_flag=True, help="Run finished cells again.")
+@click.option("--deterministic", is_flag=True, help="On a GPU: only operations that repeat bit for bit.")
 @click.option("--dry-run", is_flag=True, help="Show the plan with an estimate and stop.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
@@ -59,16 +69,28 @@ def command(
     device: str,
     metrics: str,
     study: Path | None,
+    jobs: str,
+    time_limit: float | None,
+    memory_limit: float | None,
+    retry: str | None,
     force: bool,
+    deterministic: bool,
     dry_run: bool,
     debug: bool,
 ) -> None:
     """Run methods on data sets and write the leaderboard."""
+    from cabench.jobs import warm_up
     from cabench.metrics.catalogue import families
     from cabench.plan import make_plan
     from cabench.store import Store
     from cabench.study import study_plan
+    from cabench.worker import Options
 
+    limits = _limits(time_limit, memory_limit)
+    if not dry_run:
+        if deterministic:  # cuBLAS reads it when a process first multiplies
+            os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        warm_up()
     read = None
     if study:
         read = _study(context, study)
@@ -79,20 +101,24 @@ def command(
     for name, reason in plan.broken.items():
         click.echo(f"Left out: {name}: {reason}", err=True)
     store = Store(results)
+    options = Options(data_root, device, metrics, force, bool(retry), deterministic)
     if dry_run:
-        _show(plan, store, force)
+        _show(plan, store, options, _jobs(jobs, device))
         return
 
-    from cabench.cli.live import Watcher, console, print_boards
-    from cabench.execute import execute
+    from cabench.cli.live import Watcher, console, print_boards, stoppable
+    from cabench.jobs import execute_in_processes
     from cabench.report.write import write_leaderboard
+    from cabench.status import remember
 
+    store.check_writable()
+    remember(plan, store)
     out = console()
     try:
-        with Watcher(out, plan.cells, plan.labels) as watch:
-            records = execute(plan, store, data_root, device, watch, metrics, force)
+        with stoppable(), Watcher(out, plan.cells, plan.labels) as watch:
+            records = execute_in_processes(plan, store, options, watch, _jobs(jobs, device), limits)
     except KeyboardInterrupt:
-        click.echo("Interrupted; finished cells are kept. The same command goes on from here.", err=True)
+        click.echo("Interrupted; nothing finished is lost. The same command goes on from here.", err=True)
         sys.exit(130)
     print_boards(out, write_leaderboard(store))
     click.echo(f"\nWritten: {results / 'leaderboard.md'}, {results / 'leaderboard.csv'}")
@@ -103,6 +129,8 @@ def command(
     failed = [record for record in records if record["status"] == "failed"]
     for record in failed:
         click.echo(f"Failed: {record['run_id']}: {record['error']}", err=True)
+    if failed:
+        click.echo("The same command with --retry failed runs them again.", err=True)
     if failed or plan.broken:
         sys.exit(1)
 
@@ -119,25 +147,51 @@ def _study(context: click.Context, path: Path) -> Study:
     return read_study(path)
 
 
-def _show(plan: Plan, store: Store, force: bool) -> None:
+def _jobs(words: str, device: str) -> int:
+    """Return how many cells run at a time."""
+    from cabench.errors import UserError
+    from cabench.jobs import cores
+    from cabench.worker import chosen_device
+
+    if words == "auto":
+        return cores() if chosen_device(device) == "cpu" else 1
+    if not words.isdecimal() or int(words) < 1:
+        raise UserError(f"--jobs is auto or a number from 1 on, not '{words}'.")
+    return int(words)
+
+
+def _limits(seconds: float | None, gigabytes: float | None) -> Limits:
+    from cabench.errors import UserError
+    from cabench.jobs import Limits
+
+    for option, value in (("time-limit", seconds), ("memory-limit", gigabytes)):
+        if value is not None and not value > 0:
+            raise UserError(f"--{option} must be above 0, not {value:g}.")
+    given = {"seconds": seconds, "gigabytes": gigabytes}
+    return Limits(**{name: value for name, value in given.items() if value is not None})
+
+
+def _show(plan: Plan, store: Store, options: Options, jobs: int) -> None:
     from cabench.fingerprint import stale
+    from cabench.worker import is_due
 
     known: dict[tuple[str, str, str], list[float]] = {}
-    for record in store.records():
-        spec = record["spec"]
-        known.setdefault((spec["method"], spec["dataset"], spec["tier"]), []).append(record["provenance"]["wall_s"])
+    for earlier in store.records():
+        spec, seconds = earlier["spec"], earlier["provenance"]["wall_s"]
+        known.setdefault((spec["method"], spec["dataset"], spec["tier"]), []).append(seconds)
     total, guessed = 0.0, False
     for cell in plan.cells:
-        record = store.read(cell.run_id) or {}
-        changed = stale(record, plan.fingerprints(cell))
-        done = record.get("status") == "done" and not changed and not force
+        record = store.read(cell.run_id)
+        changed = stale(record, plan.fingerprints(cell)) if record else []
+        done = record is not None and not is_due(record, plan, options)
         times = known.get((cell.method, cell.dataset, cell.tier))
         seconds = 0.0 if done else statistics.median(times) if times else GUESS[cell.tier]
         guessed |= not done and not times
         total += seconds
-        state = "done, kept" if done else f"about {seconds:.0f} s"
+        state = f"{record['status']}, kept" if record and done else f"about {seconds:.0f} s"
         state += f" (again: the {' and the '.join(changed)} changed)" if changed else ""
         label = plan.labels[cell.run_id]
         click.echo(f"{label.dataset}  {label.method}  seed {cell.seed}  {state}")
     basis = "a guess for two CPU cores" if guessed else "from earlier cells of this folder"
-    click.echo(f"{len(plan.cells)} cells, about {total / 60:.1f} minutes ({basis}).")
+    minutes = total / 60 / min(jobs, len(plan.cells))
+    click.echo(f"{len(plan.cells)} cells, {jobs} at a time: about {minutes:.1f} minutes ({basis}).")

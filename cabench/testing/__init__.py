@@ -35,6 +35,7 @@ def check_method(cls: type[Method], **params: Any) -> None:
     - group: with `supervision = "none"`, the groups change nothing.
     - one_group: without a group it trains, or raises a UserError that names background and target.
     - saved: a fresh instance gives the same codes after `cabench.model_file`.
+    - resumed: a fit that is interrupted after an epoch, and goes on from its checkpoint, gives the same codes.
     - images: what `decode` and `swap` return, where there are any, is float32 of the size seen, in [0, 1].
     - cuda: the same on a GPU; left out without one.
 

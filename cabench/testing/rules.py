@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import tempfile
 import typing
@@ -13,11 +14,12 @@ import numpy as np
 import torch
 
 from cabench import registry
+from cabench.checkpoint import Checkpoint
 from cabench.codes import SPACES, Batch, Split
 from cabench.dataset import TIERS
 from cabench.errors import UserError
-from cabench.execute import check_codes
 from cabench.loop import Draws
+from cabench.measure import check_codes
 from cabench.method import Context, Method
 from cabench.model_file import read_model, write_model
 from cabench.params import declared
@@ -119,7 +121,7 @@ def _inputs(subject: Subject) -> None:
 
 
 def _refit(subject: Subject) -> None:
-    method = subject.fit(subject.make(), tiny_split("grey", ROWS), seed=3)
+    method = subject.fit(subject.make(), tiny_split("grey", ROWS), Context(seed=3))
     codes = subject.fit(method, tiny_split(n=ROWS)).embed(own_images())
     require(same_codes(codes, subject.fitted().embed(own_images())), "a second fit depends on the first")
 
@@ -185,6 +187,23 @@ def _saved(subject: Subject) -> None:
     )
 
 
+def _resumed(subject: Subject) -> None:
+    train, epochs = tiny_split(n=ROWS), []
+
+    def interrupt(epoch: int, _: int) -> None:
+        epochs.append(epoch)
+        raise KeyboardInterrupt
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoint"
+        with contextlib.suppress(KeyboardInterrupt):
+            subject.fit(subject.make(), train, Context(progress=interrupt, checkpoint=Checkpoint(path, "")))
+        if epochs:
+            again = Context(checkpoint=Checkpoint(path, ""))
+            codes = subject.fit(subject.make(), train, again).embed(own_images())
+            require(same_codes(codes, subject.fitted().embed(own_images())), "a resumed fit has other codes")
+
+
 def _decoded(subject: Subject) -> None:
     generates = [hasattr(subject.cls, name) for name in ("decode", "swap")]
     require(all(generates) or not any(generates), "`decode` and `swap` come together")
@@ -213,7 +232,7 @@ def _cuda(subject: Subject) -> None:
     if not torch.cuda.is_available():
         return
     x, fresh = own_images(), subject.make()
-    method = subject.fit(subject.make(), tiny_split(n=ROWS), device="cuda")
+    method = subject.fit(subject.make(), tiny_split(n=ROWS), Context(device="cuda"))
     codes = check_codes(method.embed(x), ROWS)
     with tempfile.TemporaryDirectory() as folder:
         write_model(Path(folder) / "model", method)
@@ -238,6 +257,7 @@ RULES: tuple[tuple[str, Callable[[Subject], None]], ...] = (
     ("group", _group),
     ("one_group", _one_group),
     ("saved", _saved),
+    ("resumed", _resumed),
     ("images", _decoded),
     ("parameters", every_parameter_counts),
     ("cuda", _cuda),

@@ -55,10 +55,10 @@ class Subject:
         """Return what the harness would show of a split."""
         return split if self.cls.supervision == "attributes" else split.blind()
 
-    def fit(self, method: Method, train: Split, seed: int = 0, device: str = "cpu") -> Method:
+    def fit(self, method: Method, train: Split, context: Context = Context()) -> Method:
         """Fit as the harness does; the validation images are of the kind of the others."""
         kind = next(kind for kind, shape in SHAPES.items() if shape == train.x.shape[1:])
-        return method.fit(self.seen(train), self.seen(tiny_split(kind, ROWS, seed=1)), Context(seed, device))
+        return method.fit(self.seen(train), self.seen(tiny_split(kind, ROWS, seed=1)), context)
 
     def fitted(self, kind: str = "colour") -> Method:
         """Return the method fitted on tiny images of a kind: only to be looked at."""

@@ -21,7 +21,7 @@ from typing import Any
 
 from cabench import load_dataset, load_method
 from cabench.codes import Splits
-from cabench.execute import measure
+from cabench.measure import measure
 from cabench.metrics.evaluate import home_scores
 from cabench.metrics.evidence import Ceilings
 

@@ -14,6 +14,7 @@ from cabench.metrics.catalogue import FAMILIES
 from cabench.metrics.evaluate import evaluate_families
 from cabench.plan import make_plan
 from cabench.store import Store
+from cabench.worker import Options
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def plan(plugins):
 @pytest.fixture
 def folder(tmp_path, plan):
     """Return the folder of one finished run."""
-    (record,) = execute(plan, Store(tmp_path), device="cpu")
+    (record,) = execute(plan, Store(tmp_path), Options(device="cpu"))
     return tmp_path / "runs" / record["run_id"]
 
 
@@ -74,7 +75,7 @@ def test_what_the_probes_predicted_is_kept_beside_the_record(folder):
 def test_more_metrics_need_no_training(folder, plan, monkeypatch):
     monkeypatch.setattr(plan.methods["corner"], "fit", None)
     before = record(folder)
-    execute(plan, Store(folder.parent.parent), device="cpu", metrics="full")
+    execute(plan, Store(folder.parent.parent), Options(device="cpu", metrics="full"))
     after = record(folder)
     assert after["families"] == {name: family.version for name, family in FAMILIES.items()}
     assert [row for row in after["metrics"] if row["family"] in before["families"]] == before["metrics"]
@@ -82,23 +83,23 @@ def test_more_metrics_need_no_training(folder, plan, monkeypatch):
 
 
 def test_a_newer_version_recomputes_that_family_alone(folder, plan, monkeypatch):
-    import cabench.execute
+    import cabench.measure
 
     store = Store(folder.parent.parent)
-    execute(plan, store, device="cpu", metrics="full")
+    execute(plan, store, Options(device="cpu", metrics="full"))
     computed = []
     monkeypatch.setattr(
-        cabench.execute,
+        cabench.measure,
         "evaluate_families",
         lambda seen, names: computed.append(list(names)) or evaluate_families(seen, names),
     )
-    execute(plan, store, device="cpu", metrics="full")
+    execute(plan, store, Options(device="cpu", metrics="full"))
     assert computed == []
     monkeypatch.setitem(FAMILIES, "information", replace(FAMILIES["information"], version=99))
-    execute(plan, store, device="cpu", metrics="full")
+    execute(plan, store, Options(device="cpu", metrics="full"))
     assert computed == [["information"]]
     assert record(folder)["families"]["information"] == 99
-    execute(plan, store, device="cpu", metrics="full")
+    execute(plan, store, Options(device="cpu", metrics="full"))
     assert computed == [["information"]]
 
 

@@ -6,12 +6,13 @@ from cabench.execute import execute
 from cabench.plan import Plan, make_plan
 from cabench.report.frame import frame
 from cabench.store import Store
+from cabench.worker import Options
 
 
 @pytest.fixture
 def records(tmp_path, plugins):
     plan = make_plan("corner,constant", "toy", tier="smoke", plugins=[plugins / "toy.py", plugins / "corner.py"])
-    return execute(plan, Store(tmp_path), device="cpu")
+    return execute(plan, Store(tmp_path), Options(device="cpu"))
 
 
 def value(records, method, name, factor=None, space=None):
@@ -76,7 +77,7 @@ def test_methods_see_no_labels_unless_they_declare_it(tmp_path, plugins):
 
     cls.fit = spy
     try:
-        execute(plan, Store(tmp_path), device="cpu")
+        execute(plan, Store(tmp_path), Options(device="cpu"))
     finally:
         cls.fit = fit
     assert seen == {"labels": {}, "factors": ()}
@@ -90,27 +91,36 @@ def test_code_that_changed_is_run_again_and_other_code_is_not(tmp_path, plugins,
         if state in ("kept", "done"):
             states.append((spec.method, state))
 
-    execute(plan, store, device="cpu")
+    execute(plan, store, Options(device="cpu"))
     real = Plan.fingerprints
 
     def changed(self, spec):
         return real(self, spec) | ({"method": "other"} if spec.method == "corner" else {})
 
     monkeypatch.setattr(Plan, "fingerprints", changed)
-    execute(plan, store, device="cpu", watch=watch)
+    execute(plan, store, Options(device="cpu"), watch)
     assert sorted(states) == [("constant", "kept"), ("corner", "done")]
     states.clear()
-    execute(plan, store, device="cpu", watch=watch)
+    execute(plan, store, Options(device="cpu"), watch)
     assert sorted(states) == [("constant", "kept"), ("corner", "kept")]
     states.clear()
-    execute(plan, store, device="cpu", watch=watch, force=True)
+    execute(plan, store, Options(device="cpu", force=True), watch)
     assert sorted(states) == [("constant", "done"), ("corner", "done")]
+
+
+def test_a_split_that_a_method_refuses_is_refused_before_the_ceiling_is_trained(tmp_path, plugins):
+    plan = make_plan("simclr[batch_size=10_000]", "toy", tier="smoke", plugins=[plugins / "toy.py"])
+    states = []
+    (record,) = execute(plan, Store(tmp_path), Options(device="cpu"), lambda _, state, *at: states.append(state))
+    assert record["status"] == "failed" and "set batch_size to at most that" in record["error"]
+    assert states == ["loading", "failed"]
+    assert not (tmp_path / "references").exists()
 
 
 def test_a_kept_cell_is_called_as_the_last_plan_calls_it(tmp_path, plugins):
     plan = make_plan("constant", "toy", tier="smoke", plugins=[plugins / "toy.py"])
     store = Store(tmp_path)
-    (record,) = execute(plan, store, device="cpu")
+    (record,) = execute(plan, store, Options(device="cpu"))
     store.write(record | {"dataset_label": "toy[noise=0.0]"})
-    (again,) = execute(plan, store, device="cpu")
+    (again,) = execute(plan, store, Options(device="cpu"))
     assert again == record == store.read(record["run_id"])

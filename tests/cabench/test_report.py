@@ -17,6 +17,7 @@ from cabench.execute import execute
 from cabench.plan import make_plan
 from cabench.report.write import write_leaderboard
 from cabench.store import Store
+from cabench.worker import Options
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,9 @@ def finished(tmp_path_factory):
     """Return a results folder with two methods and two seeds."""
     folder = tmp_path_factory.mktemp("finished") / "results"
     files = [PLUGINS / "toy.py", PLUGINS / "corner.py"]
-    execute(make_plan("corner,constant", "toy", "0,1", "smoke", plugins=files), Store(folder), device="cpu")
+    execute(
+        make_plan("corner,constant", "toy", "0,1", "smoke", plugins=files), Store(folder), Options(device="cpu")
+    )
     write_leaderboard(Store(folder))
     return folder
 

@@ -165,13 +165,26 @@ def test_a_method_broken_in_one_place_is_told_the_rule(broken, rule, change, tmp
 
 
 def test_every_rule_has_a_method_that_breaks_it():
-    assert {*BREAKS, "cuda"} == {name for name, _ in RULES}
+    assert {*BREAKS, "resumed", "cuda"} == {name for name, _ in RULES}
 
 
 def test_a_loss_that_looks_at_the_groups_breaks_a_method_without_supervision(broken):
     cls = broken('supervision = "domain"', 'supervision = "none"', file=ROOT / "methods" / "cvae.py")
     with pytest.raises(AssertionError, match=r"^group: "):
         check_method(cls)
+
+
+def test_a_method_that_counts_its_steps_outside_of_its_networks_breaks_the_rule_of_resuming(broken):
+    count = "    def seen(self, train):\n        self.step_ = 0\n        return super().seen(train)\n\n"
+    start, loss = "        z = self.latents(batch, draws)\n", "        terms = self.evidence(z)\n"
+    later = "        terms = {name: (raw, weight * self.step_) for name, (raw, weight) in terms.items()}\n"
+    changes = (
+        ("    def training_loss(", count + "    def training_loss("),
+        (start, start + "        self.step_ += 1\n"),
+        (loss, loss + later),
+    )
+    with pytest.raises(AssertionError, match=r"^resumed: a resumed fit has other codes$"):
+        check_method(broken(*itertools.chain(*changes), file=ROOT / "methods" / "cvae.py"))
 
 
 def test_a_method_is_tried_on_a_gpu_where_there_is_one(broken, monkeypatch):

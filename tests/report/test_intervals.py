@@ -12,6 +12,7 @@ from cabench.report.scores import aggregate
 from cabench.report.write import write_leaderboard
 from cabench.stats import balanced_accuracy, nested_interval
 from cabench.store import Store
+from cabench.worker import Options
 
 KEY = ("toy[noise=0.4]", "synthetic", "smoke")
 
@@ -20,7 +21,7 @@ KEY = ("toy[noise=0.4]", "synthetic", "smoke")
 def store(tmp_path, plugins):
     files = [plugins / "toy.py", plugins / "corner.py"]
     plan = make_plan("corner,random", "toy[noise=0.4]", "0:3", "smoke", plugins=files)
-    execute(plan, Store(tmp_path), device="cpu")
+    execute(plan, Store(tmp_path), Options(device="cpu"))
     return Store(tmp_path)
 
 

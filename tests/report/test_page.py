@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from page_records import many, record, report
 
+from cabench.command import command
 from cabench.errors import UserError
 from cabench.execute import execute
 from cabench.plan import make_plan
 from cabench.report.page import page
-from cabench.report.page.command import command
 from cabench.store import Store
+from cabench.worker import Options
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -199,7 +200,7 @@ def toys(tmp_path_factory):
     files = [plugins / name for name in ("toy.py", "corner.py", "honest.py", "raising.py")]
     methods = "corner[scale=2],honest[origin=background,shrinkage=1e-3],raising"
     plan = make_plan(methods, "toy[noise=0.4]", "0,3", "smoke", plugins=files)
-    records = execute(plan, Store(tmp_path_factory.mktemp("results")), device="cpu")
+    records = execute(plan, Store(tmp_path_factory.mktemp("results")), Options(device="cpu"))
     for made in records:  # as if the command line had named them
         named = [word for file in files for word in ("--plugin", str(file))]
         made["provenance"]["command"] = ["cabench", "run", *named[:-2], f"--plugin={files[-1]}"]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cabench.report.page.command import command
+from cabench.command import command
 from cabench.report.page.tables import SCORES
 from cabench.store import Record
 
