@@ -210,7 +210,8 @@ class _Module(pl.LightningModule):
         total = int(self.trainer.estimated_stepping_batches)
         made: list[Any] = []
         for player in self._players:
-            adam = torch.optim.Adam(self._parameters_of(player), lr=player.learning_rate, betas=player.betas)
+            moving, rate = self._parameters_of(player), player.learning_rate
+            adam = torch.optim.Adam(moving, lr=rate, betas=player.betas, fused=True)
             scheduler = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: warm_up_cosine(step, total))
             made.append({"optimizer": adam, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}})
         for new, optimizer, scheduler in zip(
