@@ -26,11 +26,17 @@ def split(n):
     return Split(x, np.arange(n) % 2, augmentation=replace(CifarMnist.augmentation, size=SIDE))
 
 
-def quick(train, **changes):
-    """Return the method of the quick tier, fitted for an epoch and ready for more."""
+def quick(epochs=1):
+    """Return the method of the quick tier."""
     settings = SepCLR.settings["quick"]
-    method = SepCLR(**{**settings["*"], **settings["cifar_mnist"], "epochs": 1, **changes}).fit(train)
-    method.networks_.train()
+    return SepCLR(**{**settings["*"], **settings["cifar_mnist"], "epochs": epochs})
+
+
+def built(train):
+    """Return the method of the quick tier with fresh networks, which no step has moved."""
+    method = quick()
+    method.epochs = 0
+    method.fit(train).networks_.train()
     return method
 
 

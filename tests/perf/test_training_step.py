@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 import torch
 from perf.ratios import gate
-from perf.steps import bare, plain, plain_loss, quick, split
+from perf.steps import bare, built, plain, plain_loss, split
 from training_step import batch_of, draws, total
 
 from cabench.augment.views import views
@@ -19,7 +19,7 @@ def train():
 
 
 def test_both_steps_have_the_same_loss(train):
-    method, batch = quick(train), batch_of(train, slice(0, BATCH))
+    method, batch = built(train), batch_of(train, slice(0, BATCH))
     stream = draws().augmentation
     seen = [views(batch.x, method.canvas_.augmentation, stream) for _ in range(2)]
     loss = plain_loss(method, seen, batch.y)
@@ -28,6 +28,6 @@ def test_both_steps_have_the_same_loss(train):
 
 @pytest.mark.skipif(importlib.util.find_spec("kornia") is None, reason="needs the extra perf")
 def test_a_step_is_half_as_fast_again_as_the_plain_one(train):
-    method, rows = quick(train), torch.arange(BATCH)
+    method, rows = built(train), torch.arange(BATCH)
     steps = [make(method, train) for make in (plain, bare)]
     gate(*(lambda step=step: step(rows) for step in steps), bar=1.5)
