@@ -12,8 +12,20 @@ from torch import Tensor
 from cabench.codes import Augmentation, Split
 
 LUMINANCE = (0.299, 0.587, 0.114)
-# RGB -> YIQ (NTSC): a rotation of the last two axes is a change of hue.
-YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+# RGB -> YIQ (NTSC): a rotation of the last two axes is a change of hue, their length is the saturation.
+YIQ = torch.tensor(
+    [[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], dtype=torch.float64
+)
+# The luminance, the two others, and these a quarter turn on.
+PARTS = torch.tensor(
+    [
+        [[1, 0, 0], [0, 0, 0], [0, 0, 0]],
+        [[0, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[0, 0, 0], [0, 0, -1], [0, 1, 0]],
+    ],
+    dtype=torch.float64,
+)
+PARTS_OF_RGB = (YIQ.inverse() @ PARTS @ YIQ).float().flatten(1)
 LEAST_ASPECT = 3 / 4
 
 
@@ -51,27 +63,28 @@ def views(x: Tensor, augmentation: Augmentation, generator: torch.Generator) -> 
         augmentation: the ranges of the draws.
         generator: on the device of `x`.
     """
-    geometric = augmentation.crop < 1 or augmentation.shift or augmentation.flip or augmentation.rotation
-    view = _warped(x, augmentation, generator) if geometric else whole(x, augmentation.size)
-    if view.shape[1] == 3 and (augmentation.saturation or augmentation.hue or augmentation.grey):
-        view = _coloured(view, augmentation, generator)
-    elif augmentation.brightness or augmentation.contrast:
-        view = _toned(view, augmentation, generator)
-    if augmentation.noise:
-        sigma = augmentation.noise * _uniform(0, 1, len(view), generator)
-        noise = torch.randn(view.shape, generator=generator, device=view.device)
-        view = view + _per_image(sigma, view) * noise
-    if augmentation.cutout:
-        view = view * _kept(view, augmentation.cutout, generator)
-    return view.clamp(0, 1)
+    with torch.autocast(x.device.type, enabled=False):
+        geometric = augmentation.crop < 1 or augmentation.shift or augmentation.flip or augmentation.rotation
+        view = _warped(x, augmentation, generator) if geometric else whole(x, augmentation.size)
+        if view.shape[1] == 3 and (augmentation.saturation or augmentation.hue or augmentation.grey):
+            view = _coloured(view, augmentation, generator)
+        elif augmentation.brightness or augmentation.contrast:
+            view = _toned(view, augmentation, generator)
+        if augmentation.noise:
+            sigma = augmentation.noise * _uniform(0, 1, len(view), generator)
+            noise = torch.randn(view.shape, generator=generator, device=view.device)
+            view = view + _per_image(sigma, view) * noise
+        if augmentation.cutout:
+            view = view * _kept(view, augmentation.cutout, generator)
+        return view.clamp(0, 1)
 
 
 def _pooled(x: Tensor, size: int) -> Tensor:
     """Average over whole pixels as far as that goes, so that later sampling does not alias."""
-    image = x.float()
-    factors = [max(1, side // size) for side in image.shape[2:]]
+    factors = [max(1, side // size) for side in x.shape[2:]]
     if max(factors) == 1:
-        return image / 255
+        return x / 255
+    image = x.float()
     if all(side % factor == 0 for side, factor in zip(image.shape[2:], factors, strict=True)):
         pool = F.avg_pool2d if image.ndim == 4 else F.avg_pool3d
         return pool(image, factors) / 255
@@ -112,37 +125,42 @@ def _warped(x: Tensor, a: Augmentation, generator: torch.Generator) -> Tensor:
     cosine, sine = angle.cos(), angle.sin()
     theta[:, 0, 0], theta[:, 0, 1] = scales[0] * cosine, -scales[0] * sine
     theta[:, 1, 0], theta[:, 1, 1] = scales[1] * sine, scales[1] * cosine
-    theta[mirrored, :, 0] *= -1
+    theta[:, :, 0] *= torch.where(mirrored, -1.0, 1.0)[:, None]
     image = _pooled(x, a.size)
     grid = F.affine_grid(theta, [n, image.shape[1], *[a.size] * axes], align_corners=False)
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _coloured(view: Tensor, a: Augmentation, generator: torch.Generator) -> Tensor:
-    """Change saturation, hue and grey by one 3x3 matrix per image, then brightness and contrast."""
-    n, device = len(view), view.device
+    """Change saturation, hue, grey, brightness and contrast by one affine map of the colours per image."""
+    n = len(view)
     jittered = _uniform(0, 1, n, generator) < a.jitter
     saturation = torch.where(jittered, 1 + a.saturation * _uniform(-1, 1, n, generator), 1.0)
     angle = torch.where(jittered, 2 * math.pi * a.hue * _uniform(-1, 1, n, generator), 0.0)
     grey = _uniform(0, 1, n, generator) < a.grey
-    to_yiq = torch.tensor(YIQ, device=device)
-    turn = torch.zeros(n, 3, 3, device=device)
-    turn[:, 0, 0] = 1
-    strength = torch.where(grey, torch.zeros_like(saturation), saturation)
-    turn[:, 1, 1] = turn[:, 2, 2] = strength * angle.cos()
-    turn[:, 1, 2], turn[:, 2, 1] = -strength * angle.sin(), strength * angle.sin()
-    matrix = torch.linalg.inv(to_yiq) @ turn @ to_yiq
-    coloured = torch.einsum("nij,njhw->nihw", matrix, view)
-    return _toned(coloured, a, generator, jittered)
+    strength = torch.where(grey, 0.0, saturation)
+    parts = torch.stack([torch.ones_like(angle), strength * angle.cos(), strength * angle.sin()], 1)
+    matrix = (parts @ PARTS_OF_RGB.to(parts.device, non_blocking=True)).view(n, 3, 3)
+    gain, lift = (part.view(n, 1, 1) for part in _tone(jittered, a, generator))
+    pixels = view.flatten(2)
+    mean = (matrix @ pixels.mean(2, keepdim=True)).mean(1, keepdim=True)
+    return torch.baddbmm(lift * mean, gain * matrix, pixels).view_as(view)
 
 
-def _toned(view: Tensor, a: Augmentation, generator: torch.Generator, jittered: Tensor | None = None) -> Tensor:
-    n = len(view)
-    jittered = _uniform(0, 1, n, generator) < a.jitter if jittered is None else jittered
+def _toned(view: Tensor, a: Augmentation, generator: torch.Generator) -> Tensor:
+    """Change brightness and contrast."""
+    jittered = _uniform(0, 1, len(view), generator) < a.jitter
+    gain, lift = _tone(jittered, a, generator)
+    mean = view.flatten(1).mean(1)
+    return torch.addcmul(_per_image(lift * mean, view), _per_image(gain, view), view)
+
+
+def _tone(jittered: Tensor, a: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return what every pixel is multiplied by (n,), and the share of the image's mean that is added (n,)."""
+    n = len(jittered)
     brightness = torch.where(jittered, 1 + a.brightness * _uniform(-1, 1, n, generator), 1.0)
     contrast = torch.where(jittered, 1 + a.contrast * _uniform(-1, 1, n, generator), 1.0)
-    mean = _per_image(view.flatten(1).mean(1), view)
-    return _per_image(brightness, view) * (_per_image(contrast, view) * (view - mean) + mean)
+    return brightness * contrast, brightness * (1 - contrast)
 
 
 def _kept(view: Tensor, side: float, generator: torch.Generator) -> Tensor:

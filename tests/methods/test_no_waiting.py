@@ -1,0 +1,58 @@
+"""A training step asks the device for no number: what would make a GPU wait for the program, seen on the CPU."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from cabench import registry
+from cabench.losses import backends
+from cabench.spec import signature_defaults
+from cabench.testing import SMALL, tiny_split
+
+# Other methods take terms of the rows of one group alone, whose number shapes what follows.
+WITHOUT = ("cvae", "dann", "double_infogan", "sepclr", "simclr", "supervised", "supervised_y")
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations whose result the program must know to go on: a number, the rows of a mask."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        if name in ("_local_scalar_dense", "nonzero", "masked_select", "equal"):
+            self.seen[name] += 1
+        if name in ("index", "index_put", "index_put_", "_index_put_impl_"):
+            self.seen["mask"] += any(at is not None and at.dtype == torch.bool for at in args[1])
+        return function(*args, **(kwargs or {}))
+
+
+def waits(name, batches):
+    """Return what an epoch of so many batches asked for."""
+    cls, size = registry.find("method")[name].load(), 24
+    known = signature_defaults(cls)
+    small = {key: value for key, value in SMALL.items() if key in known} | {"epochs": 1, "batch_size": size}
+    with Waits() as seen:
+        cls(**small).fit(tiny_split(n=size * batches))
+    return seen.seen
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_a_longer_epoch_waits_no_more_often(name, monkeypatch):
+    # The tiles of the CPU look at their sums; a GPU has Triton's kernels, which do not.
+    monkeypatch.setattr(backends, "choose", lambda x: "reference")
+    short, long = waits(name, 2), waits(name, 6)
+    assert short["_local_scalar_dense"] > 0  # the means of the epoch
+    assert long == short
+
+
+def test_a_mask_is_seen():
+    x = torch.arange(4)
+    with Waits() as seen:
+        x[x > 1]
+        x[x > 1] = 0
+    assert seen.seen["mask"] == 2
