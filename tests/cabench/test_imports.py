@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = [
-    {"errors", "seeds", "params", "spec", "codes"},
+    {"errors", "seeds", "params", "spec", "codes", "yardstick"},
     {"dataset", "difficulty", "prepare", "prepared", "fetch"},
     {"method", "registry", "card", "fingerprint", "provenance", "store", "model_file", "plan"},
     {"losses", "nets", "augment"},
@@ -16,7 +16,7 @@ LAYERS = [
     {"execute", "stats", "study"},
     {"testing"},
     {"report"},
-    {"api"},
+    {"api", "compare"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
