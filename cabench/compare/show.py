@@ -109,9 +109,7 @@ def _note(one: Comparison) -> str:
 def _notes(compared: Sequence[Comparison], baseline: Scores, results: Scores) -> list[str]:
     made = baseline.made
     notes = [f"Baseline of {made['date']}, commit {made['commit']}: {made['reason']}"]
-    notes += [
-        f"Intervals hold together: at most {ALARMS:.0%} of comparisons of unchanged code call anything worse."
-    ]
+    notes += [f"Of {1 / ALARMS:.0f} comparisons of unchanged code at most one calls anything worse."]
     if any(one.rule.ratio for one in compared):
         notes += [ADVICE]
     new = sorted(results.cells.keys() - baseline.cells.keys())

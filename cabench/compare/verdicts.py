@@ -19,7 +19,7 @@ from cabench.stats import LEAST_SEEDS, Interval, detectable_difference, paired_d
 Verdict = Literal["worse", "missing", "inconclusive", "better", "same"]
 VERDICTS: tuple[Verdict, ...] = ("worse", "missing", "inconclusive", "better", "same")
 FAILING: tuple[Verdict, ...] = ("worse", "missing")
-ALARMS = 0.01  # the share of comparisons of unchanged code that may call any cell worse
+ALARMS = 1 / 200  # the share of comparisons of unchanged code that may call any cell worse
 POWER = 0.95
 MOST_SEEDS = 100
 ROUNDING = 1e-9  # 0.45 is less than 0.05 below 0.5
@@ -75,8 +75,8 @@ class Comparison:
 def compare(baseline: Scores, results: Scores, rules: Iterable[Rule]) -> list[Comparison]:
     """Return a comparison for every cell of the baseline and every rule, the gravest first.
 
-    The chance that unchanged code run on other seeds is called worse anywhere is at most 1 %: Bonferroni over
-    all comparisons (Dunn 1961).
+    The chance that unchanged code run on other seeds is called worse anywhere is at most 1 in 200: Bonferroni
+    over all comparisons (Dunn 1961).
 
     Raises:
         UserError: a rule names a metric that a cell of the baseline lacks.
@@ -94,29 +94,34 @@ def judge(then: Mapping[int, float], now: Mapping[int, float], rule: Rule, level
     Worse: surely a loss of more than `rule.allowed`, and one of `rule.tolerance` cannot be excluded. Better: the
     mirror image. Same: surely no change of `rule.tolerance`. Inconclusive: so few seeds cannot tell.
 
-    The interval is the narrower of two, each with half of the error: of the seeds that both have, paired, and of
-    all seeds. Where the same seed gives nearly the same number, the first is narrow; where it does not, the second
-    knows the spread from more seeds. Both hold at once with the confidence `level`, so either may be read.
+    With three seeds in common, the interval is the narrower of two, each with half of the error: of those seeds,
+    paired, and of all seeds. Where the same seed gives nearly the same number, the first is narrow; where it does
+    not, the second knows the spread from more seeds. Both hold at once with the confidence `level`, so either may
+    be read.
 
     Raises:
         TooFewSeeds: fewer than three seeds before or after.
     """
-    half = (1 + level) / 2
     shared = sorted(then.keys() & now.keys())
-    change = _change(list(then.values()), list(now.values()), rule, half, paired=False)
-    if len(shared) >= LEAST_SEEDS:
-        pairs = [then[seed] for seed in shared], [now[seed] for seed in shared]
-        change = min(_change(*pairs, rule, half, paired=True), change, key=_width)
+    if len(shared) < LEAST_SEEDS:
+        change = _change(then, now, rule, level)
+    else:
+        half = (1 + level) / 2
+        pairs = {seed: then[seed] for seed in shared}, {seed: now[seed] for seed in shared}
+        change = min(_change(*pairs, rule, half, paired=True), _change(then, now, rule, half), key=_width)
     return _verdict(change.interval, rule), change
 
 
-def _change(then: list[float], now: list[float], rule: Rule, level: float, paired: bool) -> Change:
-    old, new = (np.log(values) if rule.ratio else np.array(values) for values in (then, now))
+def _change(
+    then: Mapping[int, float], now: Mapping[int, float], rule: Rule, level: float, paired: bool = False
+) -> Change:
+    values = [np.array(list(scores.values())) for scores in (then, now)]
+    old, new = (np.log(of) if rule.ratio else of for of in values)
     if paired:
         interval, sd = paired_difference(new, old, level), float(np.std(new - old, ddof=1))
     else:
         interval, sd = unpaired_difference(new, old, level), math.sqrt(2) * _spread(new, old)
-    return Change(float(np.mean(then)), float(np.mean(now)), interval, sd, level)
+    return Change(float(values[0].mean()), float(values[1].mean()), interval, sd, level)
 
 
 def _width(change: Change) -> float:
