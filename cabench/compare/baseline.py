@@ -15,7 +15,7 @@ from cabench.errors import UserError
 from cabench.fingerprint import of_names, stale
 from cabench.report.frame import newest
 from cabench.stats import LEAST_SEEDS
-from cabench.store import Record, Store, write_text
+from cabench.store import Record, Store, read_json, write_text
 
 BASELINE_VERSION = 1
 Kind = Literal["scores", "speed"]
@@ -83,11 +83,11 @@ def read_baseline(path: Path, kind: Kind) -> Scores:
     """
     make = "`--update --reason ...` makes one from the results"
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except OSError as error:
         raise UserError(f"The baseline {path} cannot be read ({error.strerror}); {make}.") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"The baseline {path} is not whole, or no JSON; {make}.") from error
+    except ValueError as error:
+        raise UserError(f"The baseline {path} cannot be read: {error}; {make}.") from error
     if not isinstance(content, dict) or "kind" not in content:
         raise UserError(f"{path} is no baseline; {make}.")
     version = content.get("schema_version")
