@@ -12,6 +12,7 @@ from typing import Any
 from cabench.errors import UserError
 
 SCHEMA_VERSION = 2
+PARTS = ("label", "dataset_label", "spec", "status", "error", "metrics", "families", "provenance")
 Record = dict[str, Any]
 
 
@@ -129,6 +130,8 @@ def _load(path: Path) -> Record:
         raise ValueError("it is no record")
     if record.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"its schema is {record.get('schema_version')}, this version reads {SCHEMA_VERSION}")
+    if lacking := [name for name in PARTS if name not in record]:
+        raise ValueError(f"it lacks {', '.join(lacking)}")
     if record["run_id"] != path.parent.name:
         raise ValueError(f"it calls itself {record['run_id']}")
     return record

@@ -64,10 +64,13 @@ def read_study(path: Path) -> Study:
 
     try:
         text = path.read_text(encoding="utf-8")
+        # A few lines of aliases can stand for more text than fits into memory.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise UserError(f"The study {path} repeats a value with *; write it out.")
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The study {path} cannot be read ({error}).") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"The study {path} is no YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict):
         raise UserError(f"The study {path} must hold keys and values, such as title: ....")
