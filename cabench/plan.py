@@ -156,10 +156,10 @@ def parse_seeds(text: str) -> list[int]:
             seeds = [int(part) for part in text.split(",")]
     except ValueError:
         seeds = []
-    if len(seeds) > MOST_SEEDS:
-        raise UserError(f"'{text}' are more than {MOST_SEEDS} seeds; name fewer.")
-    if not seeds or min(seeds) < 0:
+    if not seeds or min(seeds[:MOST_SEEDS]) < 0:
         raise UserError(f"Seeds are written 0,1,2 or 0:5 (0 to 4), not '{text}'.")
+    if seeds[MOST_SEEDS:]:
+        raise UserError(f"'{text}' are more than {MOST_SEEDS} seeds; name fewer.")
     return list(seeds)
 
 
