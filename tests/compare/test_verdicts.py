@@ -132,6 +132,11 @@ def test_verdicts_on_the_same_seeds(now, verdict):
     assert judge(then, by_seed(*now), mirrored, LEVEL)[0] == against
 
 
+def test_a_loss_of_just_the_tolerance_is_worse_whatever_its_last_digit():
+    assert 0.45 - 0.5 > -0.05
+    assert judge(by_seed(0.5, 0.5, 0.5), by_seed(0.45, 0.45, 0.45), RULE, LEVEL)[0] == "worse"
+
+
 def test_a_subset_of_the_baselines_seeds_that_repeats_exactly_is_the_same():
     then = by_seed(*np.random.default_rng(0).normal(0.5, 0.2, 10))
     verdict, change = judge(then, {seed: then[seed] for seed in (1, 4, 7)}, RULE, LEVEL)
