@@ -170,8 +170,12 @@ def command_lines():
     return CONFLICTS + [[*base, option or "--", value] for base, option, values in TABLE for value in values]
 
 
-BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{next_one}: &{next_one} [{', '.join([f'*{one}'] * 9)}]\n" for one, next_one in itertools.pairwise("abcdefghi")
+# Nine aliases of nine aliases of ...: written out, 9^9 letters.
+BOMB = STUDY.replace(
+    "[0.0, 0.3]",
+    "[&a [x, x, x, x, x, x, x, x, x]"
+    + "".join(f", &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in itertools.pairwise("abcdefghi"))
+    + "]",
 )
 VALUES = (
     "",
@@ -212,7 +216,7 @@ def studies():
     """Return malformed study files by what is wrong with them."""
     made = {"empty": "", "text": "text", "number": "3", "list": "- 1", "tabs": STUDY.replace("  ", "\t")}
     made |= {"binary": bytes(range(256)), "latin": "title: é".encode("latin1"), "two": STUDY + "---" + STUDY}
-    made |= {"deep": "title: " + DEEP, "bomb": BOMB + STUDY, "bomb_title": BOMB + STUDY.replace("Noise", "*i")}
+    made |= {"deep": "title: " + DEEP, "bomb": BOMB}
     made |= {"merged": "a: &a {b: 1}\n<<: *a\n" + STUDY, "unknown": STUDY + "nope: 1", "key": STUDY + "[1]: 2"}
     made |= {"untitled": STUDY.replace("title: Noise", ""), "null_byte": STUDY + "\0"}
     made |= {"digits": STUDY.replace('"0"', "9" * 5000)}

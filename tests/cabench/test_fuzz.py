@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from malformed import STUDY, command_lines, studies
+from malformed import BOMB, STUDY, command_lines, studies
 
 
 def fault(done):
@@ -55,3 +55,8 @@ def test_malformed_studies_are_answered_with_a_sentence(inside, place):
     for name, text in studies().items():
         (place / "wrong.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
         assert faults(inside, [["run", "--dry-run", "--study", "wrong.yaml"]]) == {}, name
+
+
+def test_a_study_of_aliases_is_refused_before_it_grows(inside, place):
+    (place / "bomb.yaml").write_text(BOMB)
+    assert "repeats a value with *; write it out" in inside("run", "--dry-run", "--study", "bomb.yaml").stderr
