@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from cabench.errors import UserError, did_you_mean
 from cabench.fingerprint import fingerprints
 from cabench.spec import RunSpec, resolve, signature_defaults
 
+MOST_SEEDS = 10_000
 _ITEM = re.compile(r"^\s*(?P<name>[\w+-]+)\s*(?:\[(?P<params>.*)\])?\s*$")
 
 
@@ -178,14 +180,16 @@ def parse_seeds(text: str) -> list[int]:
     try:
         if ":" in text:
             start, stop = text.split(":")
-            seeds = list(range(int(start), int(stop)))
+            seeds: Sequence[int] = range(int(start), int(stop))
         else:
             seeds = [int(part) for part in text.split(",")]
     except ValueError:
         seeds = []
-    if not seeds or min(seeds) < 0:
+    if not seeds or min(seeds[:MOST_SEEDS]) < 0:
         raise UserError(f"Seeds are written 0,1,2 or 0:5 (0 to 4), not '{text}'.")
-    return seeds
+    if seeds[MOST_SEEDS:]:
+        raise UserError(f"'{text}' are more than {MOST_SEEDS} seeds; name fewer.")
+    return list(seeds)
 
 
 def parse_list(text: str) -> list[tuple[str, dict[str, Any]]]:
@@ -232,9 +236,11 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not equals or not name.strip() or not value.strip():
         raise UserError(f"'{text}' is not of the form param=value.")
     try:
-        return name.strip(), ast.literal_eval(value.strip())
-    except (ValueError, SyntaxError):
+        literal = ast.literal_eval(value.strip())
+        json.dumps(literal)  # a set or bytes could not be written into a record
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return name.strip(), value.strip()
+    return name.strip(), literal
 
 
 def _choose(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import cabench
+from cabench.yardstick import yardstick_seconds
 
 PACKAGES = ("numpy", "torch", "torchvision", "pytorch-lightning", "scikit-learn", "scipy")
 
@@ -28,6 +29,7 @@ def static() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "yardstick_s": round(yardstick_seconds(), 6),
         "packages": {name: _version(name) for name in PACKAGES},
         "command": ["cabench", *sys.argv[1:]] if "cabench" in Path(sys.argv[0]).parts[-2:] else sys.argv[:],
     }

@@ -12,6 +12,7 @@ from typing import Any
 from cabench.errors import NotWritten, UserError
 
 SCHEMA_VERSION = 2
+PARTS = ("label", "dataset_label", "spec", "status", "error", "metrics", "families", "provenance")
 Record = dict[str, Any]
 
 
@@ -97,6 +98,24 @@ def write_bytes(path: Path, content: bytes) -> None:
         ) from error
 
 
+def read_json(path: Path) -> Any:
+    """Return what a JSON file says.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not whole, no JSON, nested without end, or holds a text that no file can hold.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        if "\\u" in text:  # half a character can only be written so
+            json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise ValueError("it is not whole, or no JSON") from None
+    return content
+
+
 def _parse(path: Path) -> Record | None:
     try:
         return _load(path)
@@ -106,14 +125,13 @@ def _parse(path: Path) -> Record | None:
 
 def _load(path: Path) -> Record:
     """Read a record; raises OSError or ValueError, which say what is wrong with it."""
-    try:
-        record: Any = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise ValueError("it is not whole, or no JSON") from None
+    record = read_json(path)
     if not isinstance(record, dict) or "run_id" not in record:
         raise ValueError("it is no record")
     if record.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"its schema is {record.get('schema_version')}, this version reads {SCHEMA_VERSION}")
+    if lacking := [name for name in PARTS if name not in record]:
+        raise ValueError(f"it lacks {', '.join(lacking)}")
     if record["run_id"] != path.parent.name:
         raise ValueError(f"it calls itself {record['run_id']}")
     return record

@@ -64,10 +64,13 @@ def read_study(path: Path) -> Study:
 
     try:
         text = path.read_text(encoding="utf-8")
+        # A few lines of aliases can stand for more text than fits into memory.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise UserError(f"The study {path} repeats a value with *; write it out.")
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The study {path} cannot be read ({error}).") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"The study {path} is no YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict):
         raise UserError(f"The study {path} must hold keys and values, such as title: ....")
@@ -78,11 +81,15 @@ def read_study(path: Path) -> Study:
     for key in ("title", "vary", "show"):
         if key not in content:
             raise UserError(f"The study {path} lacks '{key}'; studies in results/studies/ show how one looks.")
+    words = {key: value for key, value in content.items() if key not in ("vary", "show")}
+    for key, value in words.items():
+        if not isinstance(value, str | int | float):
+            raise UserError(f"The study {path}: {key} must be one text, written as for `cabench run`.")
     _check_vary(path, content["vary"])
     if not isinstance(content["show"], list) or not content["show"]:
         raise UserError(f"The study {path}: show must list metrics, or factors with a space, such as [info, leak].")
-    words = {key: str(value) for key, value in content.items() if key not in ("vary", "show")}
-    return Study(**words, vary=content["vary"], show=[str(item) for item in content["show"]])
+    texts = {key: str(value) for key, value in words.items()}
+    return Study(**texts, vary=content["vary"], show=[str(item) for item in content["show"]])
 
 
 def study_plan(study: Study, plugins: Iterable[Path] = ()) -> Plan:

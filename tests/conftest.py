@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -24,5 +26,26 @@ def cabench(tmp_path):
 
     def call(*args: str, cwd: Path = tmp_path, **kwargs) -> subprocess.CompletedProcess[str]:
         return run([sys.executable, "-m", "cabench", *args], cwd, **kwargs)
+
+    return call
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch):
+    """Call what `python -m cabench` calls, in this process and in `tmp_path`; returns it as a finished process."""
+    from cabench.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: str | Path) -> subprocess.CompletedProcess[str]:
+        words = ["cabench", *map(str, args)]
+        monkeypatch.setattr(sys, "argv", words)
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
     return call

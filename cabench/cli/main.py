@@ -17,6 +17,7 @@ COMMANDS = {
     "describe": "Describe one method or data set.",
     "evaluate": "Compute more metrics of finished runs, without training.",
     "report": "Render the leaderboard from the records.",
+    "compare": "Tell what got worse than a baseline, for CI.",
     "show-swaps": "Draw reconstructions and swaps of a generative run.",
     "data": "Fetch, prepare, check and look at data sets.",
     "calibrate": "Measure floor and ceiling of every factor of the synthetic sets.",

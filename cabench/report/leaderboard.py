@@ -75,12 +75,13 @@ def to_markdown(made: list[Board], unread: Iterable[str] = ()) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Return text that Markdown prints as it is, on one line.
+    r"""Return text that Markdown prints as it is, on one line; what is not printable is replaced.
 
     >>> escape("a|b <i>")
     'a\\|b &lt;i&gt;'
     """
-    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    printed = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+    plain = printed.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # An underscore within a word means nothing; a bracket does where a link's address follows.
     return re.sub(r"([\\`*|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=\])\()", r"\\\1", plain)
 

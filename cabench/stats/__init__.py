@@ -7,7 +7,14 @@ A score's variance over test images has a formula: that of the mean of what each
 """
 
 from cabench.stats.basics import LEAST_SEEDS, Interval, TooFewSeeds
-from cabench.stats.comparisons import detectable_difference, holm, least_p, paired_difference, paired_permutation
+from cabench.stats.comparisons import (
+    detectable_difference,
+    holm,
+    least_p,
+    paired_difference,
+    paired_permutation,
+    unpaired_difference,
+)
 from cabench.stats.intervals import (
     hierarchical_interval,
     interquartile_mean,
@@ -34,4 +41,5 @@ __all__ = [
     "probability_of_improvement",
     "r2",
     "seed_interval",
+    "unpaired_difference",
 ]

@@ -1,4 +1,4 @@
-"""Comparisons of two methods on the same seeds, and what so many seeds can tell apart."""
+"""Comparisons of two methods, or of two states of one, and what so many seeds can tell apart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from cabench.stats.basics import Interval, array, enough, pair, quantile
+from cabench.stats.basics import Interval, around, array, enough, mean, pair, quantile, variance
 from cabench.stats.intervals import seed_interval
 
 
@@ -31,6 +31,34 @@ def paired_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interv
     """
     first, second = pair(a, b, 1)
     return seed_interval(first - second, level)
+
+
+def unpaired_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Interval:
+    """Return the mean of a less that of b and its t interval (Student 1908): seeds need not be shared.
+
+    Assumes independent, roughly normal scores that spread alike in a and b. What two runs of the same code do is
+    just that; all seeds of both then tell how large the spread is, which Welch's interval would learn from the
+    smaller of them alone.
+
+    Args:
+        a: one score per seed.
+        b: the other scores; there may be more or fewer.
+        level: the confidence level.
+
+    Raises:
+        TooFewSeeds: fewer than 3 seeds of either.
+        ValueError: empty or NaN scores.
+
+    >>> unpaired_difference([0.75, 0.75, 0.75, 0.75], [0.5, 0.5, 0.5])
+    Interval(value=0.25, low=0.25, high=0.25)
+
+    """
+    first, second = array(a, 1, "a"), array(b, 1, "b")
+    counts = np.array([enough(len(first)), enough(len(second))])
+    squares = (counts - 1) * [variance(first), variance(second)]
+    freedom = int(counts.sum()) - 2
+    error = squares.sum() / freedom * (1 / counts).sum()
+    return around(mean(first) - mean(second), float(quantile(level, freedom)), error)
 
 
 def least_p(seeds: int) -> float:

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = [
-    {"errors", "seeds", "params", "spec", "codes"},
+    {"errors", "seeds", "params", "spec", "codes", "yardstick"},
     {"dataset", "difficulty", "prepare", "prepared", "fetch"},
     {
         "method",
@@ -28,7 +28,7 @@ LAYERS = [
     {"command", "measure", "cell", "worker", "execute", "jobs", "status", "stats", "study"},
     {"testing"},
     {"report"},
-    {"api"},
+    {"api", "compare"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -3,11 +3,11 @@ import json
 import pytest
 
 from cabench.errors import UserError
-from cabench.store import SCHEMA_VERSION, Store, write_text
+from cabench.store import PARTS, SCHEMA_VERSION, Store, write_text
 
 
 def record(run_id="a-b-0-1"):
-    return {"schema_version": SCHEMA_VERSION, "run_id": run_id, "status": "done", "metrics": []}
+    return dict.fromkeys(PARTS) | {"schema_version": SCHEMA_VERSION, "run_id": run_id, "status": "done"}
 
 
 def test_a_record_comes_back_as_written(tmp_path):
