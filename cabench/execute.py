@@ -62,7 +62,7 @@ def execute(
     """
     wanted = families(metrics)
     store.check_writable()
-    device = _device(device)
+    device = choose_device(device)
     shelf = _Shelf(plan, root)
     records = []
     for spec in plan.cells:
@@ -341,7 +341,12 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _device(name: str) -> str:
+def choose_device(name: str) -> str:
+    """Return "cpu" or "cuda" for one of DEVICES.
+
+    Raises:
+        UserError: there is no such device, in words or in this machine.
+    """
     import torch
 
     if name == "auto":

@@ -93,7 +93,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
         raise UserError(
-            f"{path} could not be written ({error.strerror}); free space or choose another --results."
+            f"{path} could not be written ({error.strerror}); free space or choose another place."
         ) from error
 
 

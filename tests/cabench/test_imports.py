@@ -13,7 +13,7 @@ LAYERS = [
     {"losses", "nets", "augment"},
     {"isolation", "loop", "train", "vae", "metrics"},
     {"codes_file", "cost", "swaps"},
-    {"execute", "stats", "study"},
+    {"execute", "stats", "study", "profiling"},
     {"testing"},
     {"report"},
     {"api"},
