@@ -9,8 +9,8 @@ from cabench.profiling.roofline import BYTES, Peaks
 from cabench.profiling.timing import Clock, Function, clock_of
 
 LOOKS = 5
-# Side of a square matrix, numbers of one exponentiation and of one copy: enough to fill the device, and the copy too
-# large for its caches.
+# Side of a square matrix, numbers of one exponentiation and of one copy: enough to fill the device, and a copy that
+# no cache holds.
 SIZES = {"cpu": (1024, 1 << 15, 1 << 25), "cuda": (8192, 1 << 22, 1 << 28)}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from cabench.profiling.bench import ABSENT, OK, Row
 from cabench.profiling.cases import Case
@@ -30,10 +31,14 @@ def notes(rows: list[Row], peaks: Peaks | None) -> list[str]:
     """Return a sentence per absent backend, per case that was not measured, and about the peaks."""
     reasons = {row["backend"]: row["reason"] for row in rows if row["status"] == ABSENT}
     said = [f"{backend} is absent: {reason}" for backend, reason in reasons.items()]
+    left_out: dict[str, list[str]] = {}
+    for row in rows:
+        if row["status"] not in (OK, ABSENT):
+            case = " ".join(str(row[name]) for name in CASE)
+            left_out.setdefault(f"{row['status']}: {row['reason']}", []).append(case)
     said += [
-        f"{' '.join(str(row[name]) for name in CASE)}: {row['status']} ({row['reason']})"
-        for row in rows
-        if row["status"] not in (OK, ABSENT)
+        f"{cases[0]}{f' and {len(cases) - 1} more' if len(cases) > 1 else ''}: {why}"
+        for why, cases in left_out.items()
     ]
     if peaks is None:
         return [*said, "No peaks of this device are known, so there is no roofline: --measure-peaks measures them."]
@@ -76,7 +81,7 @@ def figure(rows: list[Row], device_name: str) -> Figure:
     columns = min(COLUMNS, len(kernels))
     lines = -(-len(kernels) // columns)
     made = Figure(figsize=(PANEL[0] * columns + LEGEND, PANEL[1] * lines + 0.4), layout="constrained")
-    grid = made.subplots(lines, columns, squeeze=False, sharex=True)
+    grid = made.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for axes, kernel in zip(grid.flat, kernels, strict=False):
         _panel(axes, cells[cells["kernel"] == kernel], colours)
         axes.set_title(kernel, fontsize=9)
@@ -93,8 +98,8 @@ def figure(rows: list[Row], device_name: str) -> Figure:
 
 def _panel(axes: Axes, cells: pd.DataFrame, colours: dict[str, Any]) -> None:
     """Draw medians, and quartiles as bands."""
-    for key, line in cells.groupby(["backend", "precision"], sort=False):
-        look = _look(*key, colours)
+    for (backend, precision), line in cells.groupby(["backend", "precision"], sort=False):
+        look = _look(backend, precision, colours)
         axes.plot(line["n"], line["ms"], **look)
         axes.fill_between(line["n"], line["ms_q1"], line["ms_q3"], color=look["color"], alpha=0.2, linewidth=0)
     axes.set_xscale("log", base=2)
@@ -102,7 +107,9 @@ def _panel(axes: Axes, cells: pd.DataFrame, colours: dict[str, Any]) -> None:
     sizes = sorted(set(cells["n"]))
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.set_xticks([], minor=True)
-    axes.tick_params(labelsize=8)
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    # Below some panels there is none.
+    axes.tick_params(labelsize=8, labelbottom=True)
     axes.grid(alpha=0.3)
 
 

@@ -25,7 +25,7 @@ def cpu_seconds(function: Function, repeats: int = 1) -> float:
 
 def gpu_seconds(function: Function, repeats: int = 1) -> float:
     """Return the time of one call between two events on the GPU, the mean of some; what launches it is in it."""
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     start.record()  # type: ignore[no-untyped-call]
     for _ in range(repeats):
         function()

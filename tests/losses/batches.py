@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 
 from cabench.losses.mmd import mmd
 from cabench.losses.pairwise import joint_entropy, sepclr_pairwise, supervised_alignment, uniformity
+from cabench.profiling.cases import spread_codes
 
 
 def batch(kind, n, dim=32, seed=0):
@@ -18,8 +18,7 @@ def batch(kind, n, dim=32, seed=0):
         own = torch.randint(16, (n,), generator=generator)
         c, s = (rows[own] + 0.05 * torch.randn(n, dim, generator=generator) for rows in centres)
         return c, s, target
-    c = F.normalize(torch.randn(n, dim, generator=generator))
-    s = 0.3 * torch.randn(n, dim, generator=generator)
+    c, s = spread_codes(n, dim, seed)
     return (c + 5, s + 5, target) if kind == "offset" else (c, s, target)
 
 
