@@ -31,7 +31,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--csv", "csv_file", type=FILE, help="Write the rows as a table.")
 @click.option("--plot", "plot_file", type=FILE, help="Draw time against rows, as a PNG.")
 @click.option("--trace", "trace_file", type=FILE, help="Trace training steps instead, for Chrome or Perfetto.")
-@click.option("--method", help="For --trace; by default the first contrastive one.  [name]")
+@click.option("--method", help="For --trace; by default the first contrastive one.")
 @click.option("--dataset", help="For --trace; by default the first one.")
 @click.option("--tier", default="quick", show_default=True, help="For --trace: smoke, quick, converged or paper.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -126,14 +126,17 @@ def _suite(name: str | None, device: str, names: dict[str, str | None]) -> Suite
             raise UserError(
                 f"The suite '{name}' needs a CUDA device, and torch finds none; `--suite cpu` runs here."
             )
-    given: dict[str, Any] = {key: tuple(_words(text)) for key, text in names.items() if text and text != "all"}
+    given: dict[str, Any] = {key: _words(key, text) for key, text in names.items() if text and text != "all"}
     if "sizes" in given:
         given["sizes"] = tuple(map(_size, given["sizes"]))
     return replace(base, **given)
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def _words(what: str, text: str) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not words:
+        raise UserError(f"The list of {what} is empty; leave it out for the default.")
+    return words
 
 
 def _size(word: str) -> int:
@@ -161,13 +164,14 @@ def _trace(file: Path, method: str | None, dataset: str | None, tier: str, devic
     from cabench.api import load_dataset, load_method
     from cabench.cli import live
     from cabench.execute import choose_device
-    from cabench.profiling.trace import trace
+    from cabench.profiling.trace import check_steps, trace
 
     device = choose_device(device)
     cards = registry.find("method")
     name = method or next(n for n, plugin in cards.items() if plugin.card.get("kind") == "contrastive")
     data = dataset or next(iter(registry.find("dataset")))
     made = load_method(name, tier, data)
+    check_steps(made)
     train = load_dataset(data, tier=tier).train
     phases = trace(made, train if made.supervision == "attributes" else train.blind(), device, file)
     whole = sum(phase.ms for phase in phases)

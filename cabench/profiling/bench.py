@@ -141,6 +141,8 @@ class Bench:
         if self._refusal(reference)[0] != OK:
             return None
         run = self._step(reference, rows)
+        if self._seen.get(replace(reference, n=0), (0, 0.0))[0] == case.n:
+            return run
         try:
             run()
         except Exception as error:

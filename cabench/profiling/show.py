@@ -52,8 +52,8 @@ def _texts(row: Row) -> dict[str, str]:
     ok = row["status"] == OK
     shown = {name: str(row[name]) for name in CASE}
     return shown | {
-        "ms": f"{row['ms']:.3g}" if ok else row["status"],
-        "quartiles": f"{row['ms_q1']:.3g}-{row['ms_q3']:.3g}" if ok else "",
+        "ms": _ms(row["ms"]) if ok else row["status"],
+        "quartiles": f"{_ms(row['ms_q1'])}-{_ms(row['ms_q3'])}" if ok else "",
         "Gpairs/s": f"{row['pairs_per_s'] / 1e9:.3g}" if ok else "",
         "MiB": _number(row["peak_mib"], ".3g"),
         "value err": _number(row["value_error"], ".1e"),
@@ -61,6 +61,10 @@ def _texts(row: Row) -> dict[str, str]:
         "of the roof": "" if row["bound"] is None else f"{row['roofline']:.1%} {row['bound']}",
         "x faster": _number(row["ratio"], ".3g"),
     }
+
+
+def _ms(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def _number(value: float | None, form: str) -> str:
@@ -83,7 +87,7 @@ def figure(rows: list[Row], device_name: str) -> Figure:
     made = Figure(figsize=(PANEL[0] * columns + LEGEND, PANEL[1] * lines + 0.4), layout="constrained")
     grid = made.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for axes, kernel in zip(grid.flat, kernels, strict=False):
-        _panel(axes, cells[cells["kernel"] == kernel], colours)
+        _panel(axes, cells[cells["kernel"] == kernel], colours, sorted(set(cells["n"])))
         axes.set_title(kernel, fontsize=9)
     for axes in grid.flat[len(kernels) :]:
         axes.set_axis_off()
@@ -96,7 +100,7 @@ def figure(rows: list[Row], device_name: str) -> Figure:
     return made
 
 
-def _panel(axes: Axes, cells: pd.DataFrame, colours: dict[str, Any]) -> None:
+def _panel(axes: Axes, cells: pd.DataFrame, colours: dict[str, Any], sizes: list[int]) -> None:
     """Draw medians, and quartiles as bands."""
     for (backend, precision), line in cells.groupby(["backend", "precision"], sort=False):
         look = _look(backend, precision, colours)
@@ -104,7 +108,6 @@ def _panel(axes: Axes, cells: pd.DataFrame, colours: dict[str, Any]) -> None:
         axes.fill_between(line["n"], line["ms_q1"], line["ms_q3"], color=look["color"], alpha=0.2, linewidth=0)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    sizes = sorted(set(cells["n"]))
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.set_xticks([], minor=True)
     axes.yaxis.set_minor_formatter(NullFormatter())

@@ -75,7 +75,7 @@ SUITES = {
     # About three minutes on two cores.
     "cpu": Suite(
         "cpu",
-        sizes=(256, 1024, 4096),
+        sizes=(128, 512, 2048),
         backends=("reference", "tiled", "compiled"),
         limit=3.0,
         total=170.0,

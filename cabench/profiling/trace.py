@@ -58,8 +58,7 @@ def trace(method: Any, train: Split, device: str, path: Path) -> list[Phase]:
         UserError: the method has no training steps, the images are fewer than a batch, or the file cannot be
             written.
     """
-    if not isinstance(method, LightningMethod):
-        raise UserError(f"'{method.name}' is not trained by steps; name another with --method.")
+    check_steps(method)
     method.epochs = EPOCHS
     batches = stratified_batches(train.y, method.batch_size, None)[:STEPS]
     found: list[Phase] = []
@@ -81,6 +80,12 @@ def trace(method: Any, train: Split, device: str, path: Path) -> list[Phase]:
         context = Context(device=device, progress=lambda epoch, epochs: p.step())
         method.fit(_rows(train, np.concatenate(batches)), context=context)
     return found
+
+
+def check_steps(method: Any) -> None:
+    """Raise UserError if a method is not trained by gradient descent."""
+    if not isinstance(method, LightningMethod):
+        raise UserError(f"'{method.name}' is not trained by steps; name another with --method.")
 
 
 def phases(events: Iterable[Any], steps: int) -> list[Phase]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -126,7 +127,7 @@ def test_memory_that_the_machine_lacks_is_refused_before_the_system_kills(plante
             torch.empty(int(0.75 * available()) // 4), torch.empty(int(0.75 * available()) // 4)
 
     def available():
-        lines = open("/proc/meminfo").read().split("\n")
+        lines = Path("/proc/meminfo").read_text().split("\n")
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
 
     assert [row["status"] for row in rows_of(kernels=planted(fail), sizes=(64,))] == ["ok", "out of memory"]
