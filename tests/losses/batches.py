@@ -10,7 +10,10 @@ from cabench.profiling.cases import spread_codes
 
 
 def batch(kind, n, dim=32, seed=0):
-    """Return c, s (n, dim) and the groups (n,): "spread" codes, those "offset" by 5, or 16 tight clusters."""
+    """Return c, s (n, dim) and the groups (n,).
+
+    Codes are "spread", "offset" by 5, in "coincident" pairs, or in 16 tight clusters ("clustered").
+    """
     generator = torch.Generator().manual_seed(seed)
     target = torch.rand(n, generator=generator) < 0.5
     if kind == "clustered":
@@ -19,6 +22,8 @@ def batch(kind, n, dim=32, seed=0):
         c, s = (rows[own] + 0.05 * torch.randn(n, dim, generator=generator) for rows in centres)
         return c, s, target
     c, s = spread_codes(n, dim, seed)
+    if kind == "coincident":
+        c, s = (rows[torch.arange(n) // 2] for rows in (c, s))
     return (c + 5, s + 5, target) if kind == "offset" else (c, s, target)
 
 
