@@ -12,6 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 from torch.utils.data import DataLoader, IterableDataset
 
 from cabench.codes import Batch, Split
@@ -234,8 +235,10 @@ class _Module(pl.LightningModule):
                 for _ in range(player.steps):
                     loss = self._step("train", player, rows, self._draws)
                     optimiser.zero_grad()
-                    self.manual_backward(loss)
-                    optimiser.step()
+                    with record_function("backward"):
+                        self.manual_backward(loss)
+                    with record_function("optimiser"):
+                        optimiser.step()
             scheduler.step()
 
     def on_train_epoch_end(self) -> None:
@@ -269,7 +272,8 @@ class _Module(pl.LightningModule):
         x, y, labels = self._sets[part]
         rows = rows.to(x.device)
         batch = Batch(x[rows], y[rows], {name: column[rows] for name, column in labels.items()})
-        terms = player.loss(batch, draws)
+        with record_function("losses"):
+            terms = player.loss(batch, draws)
         loss = torch.stack([raw * weight for raw, weight in terms.values()]).sum()
         whose = part if player is self._players[-1] else f"{part}/{player.name}"
         for name, (raw, weight) in terms.items():

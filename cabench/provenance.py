@@ -30,7 +30,7 @@ def static() -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "yardstick_s": round(yardstick_seconds(), 6),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in PACKAGES},
         "command": ["cabench", *sys.argv[1:]] if "cabench" in Path(sys.argv[0]).parts[-2:] else sys.argv[:],
     }
 
@@ -50,6 +50,14 @@ def peak_memory_mb() -> float:
     """Return the largest resident size of this process so far, in MB."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def version(name: str) -> str | None:
+    """Return the version of an installed package, None if it is not there."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _git() -> dict[str, Any] | None:
@@ -79,10 +87,3 @@ def _cpu() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

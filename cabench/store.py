@@ -94,7 +94,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
         raise NotWritten(
-            f"{path} could not be written ({error.strerror}); free space or choose another --results."
+            f"{path} could not be written ({error.strerror}); free space or choose another place."
         ) from error
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.profiler import record_function
 
 from cabench.codes import Augmentation, Split
 
@@ -63,7 +64,7 @@ def views(x: Tensor, augmentation: Augmentation, generator: torch.Generator) -> 
         augmentation: the ranges of the draws.
         generator: on the device of `x`.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with record_function("augmentation"), torch.autocast(x.device.type, enabled=False):
         geometric = augmentation.crop < 1 or augmentation.shift or augmentation.flip or augmentation.rotation
         view = _warped(x, augmentation, generator) if geometric else whole(x, augmentation.size)
         if view.shape[1] == 3 and (augmentation.saturation or augmentation.hue or augmentation.grey):

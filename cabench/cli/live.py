@@ -64,7 +64,7 @@ class Watcher:
             self._live.stop()
 
     def __call__(self, cell: RunSpec, state: str, epoch: int, epochs: int) -> None:
-        """Take a change of state; see `cabench.execute.Watch`."""
+        """Take a change of state; see `cabench.worker.Watch`."""
         now = time.monotonic()
         begun = self._begun.setdefault(cell.run_id, now)
         if state in ("done", "failed", "kept"):

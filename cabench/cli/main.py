@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": "Tell what got worse than a baseline, for CI.",
     "show-swaps": "Draw reconstructions and swaps of a generative run.",
     "data": "Fetch, prepare, check and look at data sets.",
+    "profile": "Measure time, memory and errors of the losses, or trace a training step.",
     "calibrate": "Measure floor and ceiling of every factor of the synthetic sets.",
 }
 

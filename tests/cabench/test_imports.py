@@ -25,7 +25,7 @@ LAYERS = [
     {"losses", "nets", "augment"},
     {"isolation", "loop", "train", "vae", "metrics"},
     {"codes_file", "cost", "swaps"},
-    {"command", "measure", "cell", "worker", "execute", "jobs", "status", "stats", "study"},
+    {"command", "measure", "cell", "worker", "execute", "jobs", "status", "stats", "study", "profiling"},
     {"testing"},
     {"report"},
     {"api", "compare"},

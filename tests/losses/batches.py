@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 
 from cabench.losses.mmd import mmd
 from cabench.losses.pairwise import joint_entropy, sepclr_pairwise, supervised_alignment, uniformity
+from cabench.profiling.cases import spread_codes
 
 
 def batch(kind, n, dim=32, seed=0):
-    """Return c, s (n, dim) and the groups (n,): "spread" codes, those "offset" by 5, or 16 tight clusters."""
+    """Return c, s (n, dim) and the groups (n,).
+
+    Codes are "spread", "offset" by 5, in "coincident" pairs, or in 16 tight clusters ("clustered").
+    """
     generator = torch.Generator().manual_seed(seed)
     target = torch.rand(n, generator=generator) < 0.5
     if kind == "clustered":
@@ -18,8 +21,9 @@ def batch(kind, n, dim=32, seed=0):
         own = torch.randint(16, (n,), generator=generator)
         c, s = (rows[own] + 0.05 * torch.randn(n, dim, generator=generator) for rows in centres)
         return c, s, target
-    c = F.normalize(torch.randn(n, dim, generator=generator))
-    s = 0.3 * torch.randn(n, dim, generator=generator)
+    c, s = spread_codes(n, dim, seed)
+    if kind == "coincident":
+        c, s = (rows[torch.arange(n) // 2] for rows in (c, s))
     return (c + 5, s + 5, target) if kind == "offset" else (c, s, target)
 
 

@@ -34,7 +34,7 @@ def told():
 
 def test_values_and_gradients_are_those_of_float64(told):
     table = told["table"]
-    assert len(table) == 5 * 8 + 2
+    assert len(table) == 5 * 8 + 2 - 1
     wrong = {
         name: errors
         for name, errors in table.items()
@@ -48,10 +48,10 @@ def test_rows_that_are_far_apart_have_a_finite_uniformity(told):
 
 
 def test_nan_goes_through(told):
-    assert all(map(math.isnan, told["facts"]["nan"]))
+    assert len(told["facts"]["nan"]) == 5
+    assert all(math.isnan(value) for values in told["facts"]["nan"] for value in values)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens where there is no GPU")
-def test_without_a_gpu_it_says_so():
+def test_tensors_on_a_cpu_are_refused():
     with pytest.raises(UserError, match="GPU"):
         uniformity(torch.zeros(4, 2), backend="triton")

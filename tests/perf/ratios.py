@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from statistics import median
 
 import numpy as np
 
-SHORTEST = 0.03  # CPU seconds that one measurement should take at least
+from cabench.profiling.timing import takes
+
 FIRST_ROUNDS = 7
 
 
-def seconds(function, repeats=1):
-    """Return the CPU time of one call, the mean of some."""
-    start = time.process_time()
-    for _ in range(repeats):
-        function()
-    return (time.process_time() - start) / repeats
-
-
 def interleaved(slow, fast, rounds):
-    """Return slow / fast of each round, in which both take turns: what slows the machine down slows both."""
-    repeats = [max(1, round(SHORTEST / max(1e-6, min(seconds(f) for _ in range(2))))) for f in (slow, fast)]
-    found = []
-    for turn in range(rounds):
-        pair = [(slow, repeats[0]), (fast, repeats[1])]
-        times = [seconds(*one) for one in (pair if turn % 2 == 0 else reversed(pair))]
-        found.append(times[0] / times[1] if turn % 2 == 0 else times[1] / times[0])
-    return found
+    """Return slow / fast of each round, in CPU time."""
+    return [before / after for before, after in takes([slow, fast], rounds)]
 
 
 def interval(values, resamples=2000):

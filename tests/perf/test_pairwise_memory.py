@@ -9,23 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# The high-water mark of the process's memory is reset after a small step has loaded all code.
+# Small steps have loaded all code before.
 PROGRAM = """
-import json, re, sys, torch
-from pathlib import Path
+import json, sys, torch
+from cabench.profiling.memory import peak_bytes
 from perf.cases import step
-
-def kib(name):
-    return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 torch.set_num_threads(1)
 for n in (64, 700):
     step(sys.argv[1], n, "tiled")()
-run = step(sys.argv[1], int(sys.argv[2]), "tiled")
-Path("/proc/self/clear_refs").write_text("5")
-before = kib("VmRSS")
-run()
-print(json.dumps((kib("VmHWM") - before) / 1024))
+print(json.dumps(peak_bytes(step(sys.argv[1], int(sys.argv[2]), "tiled")) / 2**20))
 """
 
 

@@ -1,0 +1,77 @@
+"""The memory that a call takes beyond what was there before it, and what it is when there is none left."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import re
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+# Written to it, 5 resets the high-water mark of the process (proc(5), Linux).
+_CLEAR = Path("/proc/self/clear_refs")
+_STATUS, _MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
+
+
+def peak_bytes(function: Callable[[], object], device: str = "cpu") -> int | None:
+    """Return the most memory that a call held at once, beyond what was held before it; None where nobody tells.
+
+    On a GPU it is PyTorch's own; on a CPU the process's (Linux), to some hundred KB, after what is free has been
+    given back to the system.
+    """
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        function()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    if not _CLEAR.exists():
+        return None
+    _trim()
+    _CLEAR.write_text("5")
+    before = _read(_STATUS, "VmRSS")
+    function()
+    return max(0, _read(_STATUS, "VmHWM") - before)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out."""
+    words = ("out of memory", "can't allocate memory", "cannot allocate memory")
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    )
+
+
+@contextmanager
+def bounded(device: str) -> Iterator[None]:
+    """Let allocations fail that a CPU's memory cannot hold, where Linux would kill the process instead."""
+    if device != "cpu" or not _MEMORY.exists():
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = _read(_STATUS, "VmData") + _read(_MEMORY, "MemAvailable")
+    resource.setrlimit(resource.RLIMIT_DATA, (most if hard < 0 else min(most, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _read(file: Path, name: str) -> int:
+    """Return a line of the form "name: 12 kB" in bytes."""
+    found = re.search(rf"^{name}:\s+(\d+) kB", file.read_text(), re.MULTILINE)
+    assert found is not None, f"{file} has no {name}"
+    return int(found[1]) * 1024
+
+
+def _trim() -> None:
+    """Give free memory of the heap back, or a call could use it unseen."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
