@@ -111,8 +111,8 @@ def _suite(name: str | None, device: str, names: dict[str, str | None]) -> Suite
     """Return a preset, or the default suite of a device, with what was asked for in its place."""
     import torch
 
-    from cabench.worker import chosen_device
     from cabench.profiling.suite import SUITES, Suite
+    from cabench.worker import chosen_device
 
     if name is None:
         base = Suite(chosen_device(device))
@@ -163,8 +163,8 @@ def _trace(file: Path, method: str | None, dataset: str | None, tier: str, devic
     from cabench import registry
     from cabench.api import load_dataset, load_method
     from cabench.cli import live
-    from cabench.worker import chosen_device
     from cabench.profiling.trace import check_steps, trace
+    from cabench.worker import chosen_device
 
     device = chosen_device(device)
     cards = registry.find("method")
