@@ -19,6 +19,7 @@ from cabench.store import Record, Store, read_json, write_text
 
 BASELINE_VERSION = 1
 Kind = Literal["scores", "speed"]
+MADE = ("reason", "date", "commit")
 SLOWNESS = "slowness"  # CPU-seconds of a cell over those of the yardstick
 
 
@@ -97,10 +98,11 @@ def read_baseline(path: Path, kind: Kind) -> Scores:
         option = "leave --speed out" if kind == "speed" else "add --speed"
         raise UserError(f"The baseline {path} holds {content['kind']}, not {kind}; {option} or name another file.")
     try:
-        cells = {Cell(**row["cell"]): _plain(row["values"]) for row in content["cells"]}
+        cells = {Cell(**_texts(row["cell"])): _plain(row["values"]) for row in content["cells"]}
         if not cells:
             raise ValueError("it has no cells")
-        return Scores(cells, made={key: str(value) for key, value in content["made"].items()})
+        made = _texts(content["made"])
+        return Scores(cells, made={key: made[key] for key in MADE})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"The baseline {path} is damaged ({error}); {make}.") from error
 
@@ -162,6 +164,10 @@ def _values(record: Record, kind: Kind) -> dict[str, float]:
         return {SLOWNESS: times["cpu_s"] / times["yardstick_s"]}
     rows = (row for row in record["metrics"] if row["family"] != "cost")
     return {row["name"]: row["value"] for row in rows if row["factor"] is None and row["space"] is None}
+
+
+def _texts(content: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in content.items()}
 
 
 def _plain(values: Mapping[str, Mapping[str, float]]) -> Values:
