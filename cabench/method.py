@@ -31,7 +31,7 @@ class Context:
 
     Attributes:
         seed: the training seed; every random stream is derived from it.
-        device: "cpu" or "cuda".
+        device: "cpu" or "cuda", where a fit multiplies and convolves in bfloat16.
         threads: CPU threads of torch during the fit; None leaves them as they are.
         progress: called with (finished epochs, all epochs).
         checkpoint: where the fit leaves its state after each epoch, and goes on from; None if it cannot be resumed.

@@ -51,6 +51,8 @@ class Heads:
 class SepCLR(EncoderPair):
     """Louiset, Duchesnay, Grigis, Gori, ICLR 2024, arXiv:2402.11928; the formulas are those of METHODS 2.1.
 
+    As published, the views pass through the encoders one after the other, each with its own batch statistics, and
+    zeroed background codes are a product with the group, through which the gradient of target rows flows (S8).
     Other terms than k-JEM take its place as in METHODS 2.3, each a mean over the two views.
 
     Args:

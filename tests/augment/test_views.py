@@ -123,3 +123,21 @@ def test_a_split_without_augmentation_is_seen_as_it_is():
     x = images((3, 16, 24)).numpy()
     seen = canvas(Split(x, np.arange(8) % 2))
     assert (seen.channels, seen.size, seen.axes) == (3, 16, 2)
+
+
+def test_colours_change_as_one_change_after_the_other():
+    """Saturation and hue in YIQ, grey, brightness, contrast about the image's mean: one image at a time."""
+    x = images((3, 12, 12), n=20)
+    a = Augmentation(12, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.3, jitter=0.7)
+    u = [torch.rand(20, generator=g) for g in [generator()] for _ in range(6)]
+    view = views(x, a, generator())
+    to_yiq = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]]).double()
+    for i, image in enumerate(x.double() / 255):
+        on = float(u[0][i] < a.jitter)
+        y, p, q = (to_yiq @ image.flatten(1)) * torch.tensor([[1.0]] + [[1 + on * 0.4 * (2 * u[1][i] - 1)]] * 2)
+        turned = (p + 1j * q) * torch.polar(torch.ones(()), on * 2 * torch.pi * 0.1 * (2 * u[2][i] - 1))
+        turned = turned * (u[3][i] >= a.grey)
+        image = torch.linalg.inv(to_yiq) @ torch.stack([y, turned.real, turned.imag])
+        brightness, contrast = (1 + on * 0.4 * (2 * u[k][i] - 1) for k in (4, 5))
+        image = brightness * (contrast * (image - image.mean()) + image.mean())
+        torch.testing.assert_close(view[i].flatten(1).double(), image.clamp(0, 1), atol=1e-5, rtol=0)
