@@ -15,7 +15,7 @@ from cabench.errors import UserError, did_you_mean
 from cabench.execute import execute
 from cabench.measure import measure
 from cabench.metrics.evidence import Ceilings
-from cabench.model_file import MODEL_FILE, read_model
+from cabench.model_file import fitted
 from cabench.plan import make_plan, tier_settings
 from cabench.report.frame import frame
 from cabench.spec import resolve
@@ -82,12 +82,8 @@ def load_run(run_id: str, results: str | Path = "results", plugins: Iterable[str
 
     """
     record = find_run(run_id, results)
-    spec, folder = record["spec"], Store(Path(results)).folder(record["run_id"])
-    cls = registry.get("method", spec["method"], [Path(p) for p in plugins]).load()
-    method = cls(**resolve(cls, [spec["params"]], spec["method"]))
-    if record["training"].get("unsaved"):
-        raise UserError(f"The run {record['run_id']} kept no model: {record['training']['unsaved']}.")
-    return read_model(folder / MODEL_FILE, method)
+    folder = Store(Path(results)).folder(record["run_id"])
+    return fitted(record, folder, [Path(p) for p in plugins])
 
 
 def find_run(run_id: str, results: str | Path = "results") -> Record:

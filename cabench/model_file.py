@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cabench import registry
 from cabench.errors import UserError
 from cabench.method import Method, State
+from cabench.spec import resolve
 from cabench.store import write_bytes
 
 MODEL_FILE = "model.safetensors"  # in a run's folder
@@ -32,6 +35,25 @@ def write_model(path: Path, method: Method) -> None:
     except TypeError as error:
         raise TypeError(f"'{method.name}' must keep arrays and JSON in its state ({error})") from error
     write_bytes(path, save(arrays, {FACTS: facts, NAME: method.name}))
+
+
+def fitted(record: Mapping[str, Any], folder: Path, plugins: Iterable[Path] = ()) -> Any:
+    """Return the fitted method of a finished run.
+
+    Args:
+        record: of the run.
+        folder: where the run keeps its model.
+        plugins: files of methods that are not installed.
+
+    Raises:
+        UserError: there is no such method, or the model was not kept, is missing or damaged.
+    """
+    spec = record["spec"]
+    cls = registry.get("method", spec["method"], plugins).load()
+    method = cls(**resolve(cls, [spec["params"]], spec["method"]))
+    if record["training"].get("unsaved"):
+        raise UserError(f"The run {record['run_id']} kept no model: {record['training']['unsaved']}.")
+    return read_model(folder / MODEL_FILE, method)
 
 
 def read_model(path: Path, method: Any) -> Any:

@@ -23,9 +23,15 @@ POLL = 2.0  # seconds between two looks at the records
 @click.option("--sources", help="Only these: synthetic, real.")
 @click.option("--seeds", help="Only these.")
 @click.option(
-    "--format", "formats", default="markdown,csv", show_default=True, help="Also parquet, latex, html, ..."
+    "--format",
+    "formats",
+    default="markdown,csv",
+    show_default=True,
+    help="And parquet, latex, html, figures, runs.",
 )
 @click.option("--paper", help="A paper whose published numbers stand beside ours: results/published/NAME.csv.")
+@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
+@click.option("--data-root", type=click.Path(path_type=Path), help="The folder of the raw files, for real runs.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the files go; by default into the results.")
 @click.option("--watch", is_flag=True, help="Go on, and write the files again whenever a record has changed.")
 def command(
@@ -37,6 +43,8 @@ def command(
     seeds: str | None,
     formats: str,
     paper: str | None,
+    plugins: tuple[Path, ...],
+    data_root: Path | None,
     out: Path | None,
     watch: bool,
 ) -> None:
@@ -61,7 +69,7 @@ def command(
             print_boards(console(), list(boards(report)))
         for sentence in report.unread:
             click.echo(sentence, err=True)
-        for path in write_report(Made(report, store, published), wanted, out or results):
+        for path in write_report(Made(report, store, published, plugins, data_root), wanted, out or results):
             click.echo(f"Written: {path}")
 
 

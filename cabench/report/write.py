@@ -32,11 +32,15 @@ class Made:
         report: what is shown.
         store: where the runs lie.
         published: rows of `read_published`, for the formats that lay tables out as papers do.
+        plugins: files of plugins that are not installed, for figures of their runs.
+        data_root: the folder of the raw files, for images of real runs.
     """
 
     report: Report
     store: Store
     published: tuple[dict[str, str], ...] = ()
+    plugins: tuple[Path, ...] = ()
+    data_root: Path | None = None
 
 
 def _markdown(made: Made) -> bytes:
@@ -60,13 +64,20 @@ def _latex(made: Made) -> bytes:
 
 
 def _html(made: Made) -> bytes:
+    from cabench.report.figures._parts import run_title
     from cabench.report.page import page
+    from cabench.report.runs import RunFigures, best_runs
 
     figures = {
         f"{name}, {source} source, {tier} tier": png(drawer(name)(part))
         for source, tier, part in apart(made.report)
         for name in PAGE_FIGURES
     }
+    if len(made.report.records) <= MOST_WITH_MAPS:
+        run_figures = RunFigures(made.report, made.store)
+        for record in best_runs(made.report):
+            if drawn := run_figures.draw("maps", record):
+                figures[f"codes of the best CAscore: {run_title(record)}"] = png(drawn)
     return page(made.report, figures).encode()
 
 
@@ -78,25 +89,27 @@ FORMATS: dict[str, tuple[str, Callable[[Made], bytes]]] = {
     "latex": ("tex", _latex),
     "html": ("html", _html),
 }
-FIGURE_FORMAT = "figures"
+FIGURES = "figures"
 # Of the whole report; the heat map says what the page's tables say.
 PAGE_FIGURES = ("plane", "ranks", "cost")
 REPORT_FIGURES = ("plane", "heatmap", "ranks", "cost")
+# Maps take half a second each; a page of more records does without.
+MOST_WITH_MAPS = 1000
 
 
 def write_report(made: Made, formats: Iterable[str], folder: Path) -> list[Path]:
-    """Write `leaderboard.*` in each format, or `figures/*` as PNG and PDF, and return the paths.
+    """Write `leaderboard.*` in each format, or pictures below `figures/` as PNG and PDF, and return the paths.
 
     Raises:
         UserError: there is no such format, or the folder cannot be written.
     """
     paths: list[Path] = []
     for name in formats:
-        if name == FIGURE_FORMAT:
-            paths += _figures(made.report, folder / FIGURE_FORMAT)
+        if name in DRAWN:
+            paths += DRAWN[name](made, folder / FIGURES)
             continue
         if name not in FORMATS:
-            raise UserError(f"There is no format '{name}'.{did_you_mean(name, (*FORMATS, FIGURE_FORMAT))}")
+            raise UserError(f"There is no format '{name}'.{did_you_mean(name, (*FORMATS, *DRAWN))}")
         suffix, render = FORMATS[name]
         paths.append(folder / f"{NAME}.{suffix}")
         write_bytes(paths[-1], render(made))
@@ -114,15 +127,36 @@ def write_leaderboard(store: Store) -> list[Board]:
     return list(boards(report))
 
 
-def _figures(report: Report, folder: Path) -> list[Path]:
+def _figures(made: Made, folder: Path) -> list[Path]:
     """Draw the figures of each source and tier."""
     paths = []
-    for source, tier, part in apart(report):
-        drawn = {f"{name}_{source}_{tier}": drawer(name)(part) for name in REPORT_FIGURES}
-        for name, figure in drawn.items():
-            for suffix in FIGURE_SUFFIXES:
-                paths.append(folder / f"{name}{suffix}")
-                save(figure, paths[-1])
+    for source, tier, part in apart(made.report):
+        for name in REPORT_FIGURES:
+            paths += _saved(drawer(name)(part), folder / f"{name}_{source}_{tier}")
+    return paths
+
+
+def _run_figures(made: Made, folder: Path) -> list[Path]:
+    """Draw the figures of each method's first run on each data set."""
+    from cabench.report.runs import NAMES, RunFigures, first_runs
+
+    figures = RunFigures(made.report, made.store, made.plugins, made.data_root)
+    paths = []
+    for record in first_runs(made.report):
+        for name in NAMES:
+            if drawn := figures.draw(name, record):
+                paths += _saved(drawn, folder / record["run_id"] / name)
+    return paths
+
+
+# Name -> what is drawn below `figures/`.
+DRAWN: dict[str, Callable[[Made, Path], list[Path]]] = {FIGURES: _figures, "runs": _run_figures}
+
+
+def _saved(figure: Figure, stem: Path) -> list[Path]:
+    paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in FIGURE_SUFFIXES]
+    for path in paths:
+        save(figure, path)
     return paths
 
 

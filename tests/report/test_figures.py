@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from figure_texts import overlaps, said, texts
 from matplotlib.colors import same_color, to_hex
 from matplotlib.text import Text
 
@@ -71,15 +71,6 @@ def report_of(records, **more):
 
 def report(methods=("a", "b", "c"), datasets=("d",), seeds=3):
     return report_of([record(m, d, s) for m in methods for d in datasets for s in range(seeds)])
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
-
-
-def said(figure):
-    """Return all words of a figure, on one line."""
-    return " ".join(" ".join(texts(figure)).split())
 
 
 def markers(axes, method, names):
@@ -262,30 +253,6 @@ def test_sources_never_share_a_figure_and_nothing_is_no_figure(name):
         drawer(name)(report_of([]))
 
 
-def overlaps(figure):
-    """Return the pairs of texts that overlap, and the texts that leave the figure."""
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw(renderer)
-    seen = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    # A tick beyond the limits keeps its text but is not drawn.
-    ticks = {}
-    for axes in figure.axes:
-        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-            for tick in axis.get_major_ticks():
-                inside = min(limits) <= tick.get_loc() <= max(limits)
-                ticks |= {tick.label1: inside, tick.label2: False}
-    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in seen if ticks.get(text, True)]
-    whole = figure.bbox
-    outside = [t for t, b in boxes if b.x0 < 0 or b.y0 < 0 or b.x1 > whole.x1 + 0.5 or b.y1 > whole.y1 + 0.5]
-    # One pixel of the anti-aliased edge belongs to both.
-    x0, y0, x1, y1 = np.array([b.extents for _, b in boxes]).T
-    meet = (np.minimum.outer(x1, x1) - np.maximum.outer(x0, x0) > 1) & (
-        np.minimum.outer(y1, y1) - np.maximum.outer(y0, y0) > 1
-    )
-    pairs = [(boxes[i][0], boxes[j][0]) for i, j in np.argwhere(np.triu(meet, 1))]
-    return pairs, outside
-
-
 @pytest.mark.parametrize("hostile", [False, True], ids=["plain", "hostile"])
 @pytest.mark.parametrize("name", OF_REPORTS)
 def test_no_text_of_eighteen_methods_overlaps_or_is_cut_off(name, hostile):
@@ -428,7 +395,7 @@ def test_a_code_with_less_than_two_components_has_a_map(code):
 def test_neighbours_are_the_nearest_by_each_code_in_order():
     images = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.full((1, 3, 4, 4), 50, np.uint8)
     common = np.array([[0, 0], [1, 0], [2.5, 0], [9, 0], [10, 0], [12, 0]], np.float32)
-    figure = neighbours(images, Codes(common, -common[[3, 4, 0, 5, 1, 2]]), [0, 4], count=2)
+    figure = neighbours("A run", images, Codes(common, -common[[3, 4, 0, 5, 1, 2]]), [0, 4], count=2)
     shown = [round(float(axes.images[0].get_array().max()) * 255 / 50) for axes in figure.axes]
     # Column by column: queries, by c, by s, where image 0 lies at 9, 1 at 10, 2 at 0, 3 at 12, 4 at 1, 5 at 2.5.
     assert shown == [0, 4, 1, 3, 2, 5, 1, 2, 3, 5]
@@ -438,11 +405,11 @@ def test_neighbours_are_the_nearest_by_each_code_in_order():
 def test_neighbours_of_volumes_and_of_too_few_images():
     volumes = np.zeros((2, 1, 4, 4, 4), np.uint8)
     codes = Codes(np.zeros((2, 3)), np.ones((2, 3)))
-    assert len(neighbours(volumes, codes, [0], count=5).axes) == 3
+    assert len(neighbours("A run", volumes, codes, [0], count=5).axes) == 3
     with pytest.raises(ValueError, match="2 images"):
-        neighbours(volumes, Codes(np.zeros((3, 3)), np.ones((2, 3))), [0])
+        neighbours("A run", volumes, Codes(np.zeros((3, 3)), np.ones((2, 3))), [0])
     with pytest.raises(ValueError, match="query"):
-        neighbours(volumes, codes, [])
+        neighbours("A run", volumes, codes, [])
 
 
 def test_pictures_are_written_whole_and_a_pdf_holds_its_fonts(tmp_path):

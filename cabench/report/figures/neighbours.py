@@ -12,13 +12,14 @@ from cabench.report.figures._parts import standardised
 from cabench.report.swaps import Group
 from cabench.report.swaps import figure as grid
 
-HEADING = "Images and, of all others, those with the nearest common and salient codes (Euclidean, standardised)"
+HEADING = "images and, of all others, those with the nearest common and salient codes (Euclidean, standardised)"
 
 
-def neighbours(images: np.ndarray, codes: Codes, queries: Sequence[int], count: int = 4) -> Figure:
+def neighbours(title: str, images: np.ndarray, codes: Codes, queries: Sequence[int], count: int = 4) -> Figure:
     """Draw a row per query: the image, its nearest neighbours by the common and by the salient code, nearest first.
 
     Args:
+        title: whose codes they are.
         images: uint8 (n, channels, height, width) or (n, 1, depth, height, width); of a volume the middle slice
             is shown.
         codes: of these images.
@@ -38,7 +39,7 @@ def neighbours(images: np.ndarray, codes: Codes, queries: Sequence[int], count: 
     for space in SPACES:
         rows = nearest(codes[space], queries, count)
         groups.append({f"{space}\nneighbour {i + 1}": images[found] / 255 for i, found in enumerate(rows.T)})
-    return grid([group for group in groups if group], HEADING)
+    return grid([group for group in groups if group], f"{title}: {HEADING}")
 
 
 def nearest(code: np.ndarray, queries: Sequence[int], count: int) -> np.ndarray:
