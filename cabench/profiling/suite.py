@@ -72,7 +72,7 @@ class Suite:
 
 
 SUITES = {
-    # About three minutes on two cores.
+    # Three to four minutes on two cores.
     "cpu": Suite(
         "cpu",
         sizes=(128, 512, 2048),

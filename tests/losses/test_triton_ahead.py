@@ -13,7 +13,7 @@ from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
 from cabench.losses.backends import triton_differences, triton_kernels  # noqa: E402
-from cabench.losses.backends.triton_launch import difference_block, row_options, strip_options  # noqa: E402
+from cabench.losses.backends.triton_launch import difference_options, row_options, strip_options  # noqa: E402
 from cabench.profiling import triton_exponentials  # noqa: E402
 
 H100 = GPUTarget("cuda", 90, 32)
@@ -80,8 +80,8 @@ def test_kernels_of_products_spill_nothing(n, precision, width, tmp_path):
 @pytest.mark.parametrize("kernel", [triton_differences.mmd_rows, triton_differences.supervised_rows])
 @pytest.mark.parametrize("n", SIZES)
 def test_kernels_of_differences_spill_nothing(n, kernel, with_gradient, tmp_path):
-    constants = {"BLOCK": difference_block(n), "WITH_GRADIENT": with_gradient}
-    assert spills(compiled(kernel, constants), tmp_path) == 0
+    blocks, launch = split(difference_options(n))
+    assert spills(compiled(kernel, blocks | {"WITH_GRADIENT": with_gradient}, **launch), tmp_path) == 0
 
 
 def test_the_loop_of_exponentials_keeps_all_in_registers(tmp_path):

@@ -85,21 +85,21 @@ def strip_options(n: int, width: int, precision: str, roomy: bool) -> dict[str, 
 
 def row_options(n: int, width: int, precision: str, roomy: bool) -> dict[str, int]:
     """Return both sides of a tile, the warps and the stages of a kernel by rows."""
-    rows, columns, warps = 64, 64, 4
+    rows, columns, warps, stages = 64, 64, 4, 2
     if precision == "exact":
-        rows, columns, warps = (64 if width <= 64 else 32), 32, 8
+        rows, columns, warps, stages = (64, 32, 8, 2) if width <= 64 else (32, 32, 8, 1)
     elif width > 64:
         columns, warps = (64 if width <= 128 and roomy else 32), 8
     elif n >= LARGE:
         rows, warps = 128, 8
     elif n <= SMALL:
         columns = 32
-    return {"BLOCK_M": rows, "BLOCK_N": columns, "num_warps": warps, "num_stages": 2}
+    return {"BLOCK_M": rows, "BLOCK_N": columns, "num_warps": warps, "num_stages": stages}
 
 
-def difference_block(n: int) -> int:
-    """Return the side of a tile of the kernels of `triton_differences`."""
-    return 32 if n <= 2 * SMALL else 64
+def difference_options(n: int) -> dict[str, int]:
+    """Return the side of a tile and the warps of the kernels of `triton_differences`."""
+    return {"BLOCK": 32, "num_warps": 4} if n <= 2 * SMALL else {"BLOCK": 64, "num_warps": 8}
 
 
 def splits(row_tiles: int, tiles: int, device: torch.device) -> tuple[int, int]:
