@@ -129,7 +129,8 @@ def _dataset(plugin: registry.Plugin) -> str:
 
 def _head(said: dict[str, Any], facts: dict[str, str]) -> Iterable[str]:
     yield f"# {text(said['title'])}"
-    yield table(("", ""), [row for row in facts.items() if row[1]])
+    head, *rows = (fact for fact in facts.items() if fact[1])
+    yield table(head, rows)
     if said["description"]:
         yield text(said["description"])
     if "METHODS" in said["description"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from posixpath import dirname, normpath, relpath
+from posixpath import dirname, join, normpath, relpath
 from typing import Any
 
 from mkdocs.structure.files import File
@@ -48,7 +48,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
     def moved(link: re.Match[str]) -> str:
         picture, words, target, anchor = link.groups(default="")
-        there = _address(normpath(f"{here}/{target}"))
+        there = _address(normpath(join(here, target)))
         if there is None:
             return words
         there, _, own = there.partition("#")
