@@ -30,7 +30,8 @@ def peak_bytes(function: Callable[[], object], device: str = "cpu") -> int | Non
         before = torch.cuda.memory_allocated()
         function()
         torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
+        peak: int = torch.cuda.max_memory_allocated() - before
+        return peak
     if not _CLEAR.exists():
         return None
     _trim()
