@@ -58,13 +58,12 @@ def fingerprint(file: Path, module: str) -> str:
     Raises:
         SyntaxError: one of them is no Python.
     """
-    packages, sources, waiting = {"cabench", module.partition(".")[0]}, {}, [(module, file)]
+    packages, sources, waiting = frozenset({"cabench", module.partition(".")[0]}), {}, [(module, file)]
     while waiting:
         name, source = waiting.pop()
         if name not in sources:
-            sources[name], imports = _read(source)
-            named = [one for one in imports if one.partition(".")[0] in packages]
-            waiting += [(one, place) for one in named if (place := registry.source(one))]
+            sources[name], imports = _read(source, packages)
+            waiting += imports
     return hashlib.sha256(repr(sorted(sources.values())).encode()).hexdigest()[:16]
 
 
@@ -74,8 +73,8 @@ def _plugins(kind: registry.Kind) -> dict[str, registry.Plugin]:
 
 
 @cache
-def _read(file: Path) -> tuple[str, list[str]]:
-    """Return a file's code without what changes no number, and the modules or names that it imports anywhere."""
+def _read(file: Path, packages: frozenset[str]) -> tuple[str, list[tuple[str, Path]]]:
+    """Return a file's code without what changes no number, and name and file of what it imports from packages."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     imports: list[str] = []
     for node in ast.walk(tree):
@@ -83,7 +82,8 @@ def _read(file: Path) -> tuple[str, list[str]]:
             imports += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             imports += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return repr(_canonical(tree)), imports
+    named = [one for one in dict.fromkeys(imports) if one.partition(".")[0] in packages]
+    return repr(_canonical(tree)), [(one, place) for one in named if (place := registry.source(one))]
 
 
 def _canonical(node: Any) -> Any:

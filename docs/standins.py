@@ -34,6 +34,10 @@ class _Anything(ABCMeta):
         """Return the stand-in, as a generic class with its types filled in is still that class."""
         return cls
 
+    def __matmul__(cls, _: Any) -> Any:
+        """Return the stand-in: a product of constants is made when a module is imported."""
+        return cls
+
 
 class _Missing(MetaPathFinder, Loader):
     """Asked last of all finders, it finds every module."""

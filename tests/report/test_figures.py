@@ -60,6 +60,7 @@ def record(method, dataset="d", seed=0, status="done", ceiling=0.9, source="synt
         "status": status,
         "error": None if done else "RuntimeError: it broke",
         "metrics": rows if done else [],
+        "families": {},
         "training": {"history": list(history)} if done else {},
         "provenance": {"started": "2026-01-01", "wall_s": 2.0, "cpu_s": 3.0},
     }

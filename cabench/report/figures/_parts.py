@@ -146,13 +146,14 @@ def text_height(text: str, size: float) -> float:
 def wrapped(text: str, width: float, size: float) -> str:
     """Break a text so that no line is wider than `width` inches: after blanks and commas, else anywhere."""
     lines = [""]
-    for piece in re.findall(r"[^\s,]*[\s,]?", text):
+    for piece in re.findall(r"[^\s,]*[\s,]?", re.sub(r"\s", " ", text)):
         if text_width(lines[-1] + piece.rstrip(), size) > width:
             lines.append("")
-        for letter in re.sub(r"\s", " ", piece):
-            if letter != " " and text_width(lines[-1] + letter, size) > width:
+        whole = text_width(lines[-1] + piece.rstrip(), size) <= width
+        for part in [piece] if whole else piece:
+            if text_width(lines[-1] + part.rstrip(), size) > width:
                 lines.append("")
-            lines[-1] += letter
+            lines[-1] += part
     return "\n".join(line.rstrip() for line in lines if line)
 
 

@@ -61,7 +61,7 @@ class Board:
         dataset, source, tier: whose.
         methods: a row per method, the best CAscore first.
         probes: a row per factor and code.
-        gaps: a sentence per failed or stale cell and per hole.
+        gaps: a sentence per failed cell, and per method of what is stale and missing.
     """
 
     dataset: str
@@ -177,14 +177,16 @@ def _gaps(
 ) -> list[str]:
     gaps = []
     for label, records in methods.items():
-        for record in records:
-            if record["status"] != "done":
-                gaps.append(f"{label}, seed {record['spec']['seed']}: failed. {record['error']}")
-            elif record["run_id"] in stale:
-                gaps.append(f"{label}, seed {record['spec']['seed']}: stale, the code has changed since.")
+        failed = [record for record in records if record["status"] != "done"]
+        gaps += [f"{label}, seed {record['spec']['seed']}: failed. {record['error']}" for record in failed]
+        if old := [record["spec"]["seed"] for record in records if record["run_id"] in stale]:
+            gaps.append(f"{label}, {_named(old)}: stale, the code has changed since.")
         if lacking := sorted(seeds - {record["spec"]["seed"] for record in records}):
-            which = f"seed{'s' if len(lacking) > 1 else ''} {', '.join(map(str, lacking))}"
-            gaps.append(f"{label}, {which}: no record, though other methods of this table have one.")
+            gaps.append(f"{label}, {_named(lacking)}: no record, though other methods of this table have one.")
     if holes:
         gaps.append(f"{', '.join(holes)}: no record, though another data set of this source and tier has one.")
     return gaps
+
+
+def _named(seeds: list[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
