@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing import connection, forkserver
+from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -28,7 +28,7 @@ from cabench.worker import Options, Watch, Worker
 LOOK = 0.2  # seconds between two looks at limits
 AGAIN = 1.0  # seconds after which a cell that another launch runs is tried again
 # Imported once, in a process from which all others are forked.
-PRELOADED = ["cabench.worker", "cabench.train", "cabench.metrics.evaluate", "sklearn.linear_model"]
+PRELOADED = ["cabench.worker", "cabench.loop", "cabench.metrics.evaluate", "sklearn.linear_model"]
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
@@ -48,12 +48,6 @@ class Limits:
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def warm_up() -> None:
-    """Begin to import what the processes need while this one still plans."""
-    _CONTEXT.set_forkserver_preload(PRELOADED)
-    forkserver.ensure_running()
 
 
 def execute_in_processes(
@@ -128,6 +122,7 @@ class _Pool:
             one.process.join()
 
     def run(self, cells: list[RunSpec], jobs: int) -> None:
+        _CONTEXT.set_forkserver_preload(PRELOADED)
         self._waiting = list(cells)
         self._processes = [self._start() for _ in range(min(jobs, len(cells)))]
         while self._waiting or any(one.spec for one in self._processes):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,48 +18,18 @@ from cabench.codes import Batch, Split
 from cabench.isolation import interruptible
 from cabench.method import Context
 from cabench.nets.batchnorm import still_statistics
+from cabench.player import Draws, Player, Trend
 from cabench.seeds import numpy_stream, stream_seed
 
 if TYPE_CHECKING:
     from cabench.train import LightningMethod
 
-Terms = dict[str, tuple[Tensor, float]]
-Trend = Literal["flat", "falling", "rising"]
 WARM_UP = 0.05  # share of the steps
 # A validation loss is flat while it moves by less than this share of all that was gained.
 FLAT_SHARE = 0.05
 VALIDATIONS = 10  # how often the validation loss is looked at during a fit
 # Of each accelerator; "mixed": convolutions and products in bfloat16, parameters and pairwise losses in float32.
 PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {"cpu": "32-true", "gpu": "bf16-mixed"}
-
-
-@dataclass(frozen=True)
-class Draws:
-    """The random streams of a training step."""
-
-    augmentation: torch.Generator
-    noise: torch.Generator
-
-
-@dataclass(frozen=True)
-class Player:
-    """Networks that step together on a loss of their own, all others held still: the model, a discriminator.
-
-    Attributes:
-        name: stands before its terms in the history, but for the last player's.
-        networks: names of the networks that move.
-        loss: returns the terms: name -> (raw scalar, weight).
-        learning_rate: of its Adam, with warm-up and cosine.
-        betas: of its Adam.
-        steps: steps per batch.
-    """
-
-    name: str
-    networks: tuple[str, ...]
-    loss: Callable[[Batch, Draws], Terms]
-    learning_rate: float
-    betas: tuple[float, float] = (0.9, 0.999)
-    steps: int = 1
 
 
 def train_networks(

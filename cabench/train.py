@@ -14,10 +14,10 @@ from cabench.augment.views import Canvas, canvas, whole
 from cabench.codes import Augmentation, Batch, Codes, Factor, Space, Split
 from cabench.errors import UserError
 from cabench.isolation import isolated
-from cabench.loop import Draws, Player, Terms, Trend, train_networks
 from cabench.method import Context, Method, State
 from cabench.nets.encoder import encoder
 from cabench.params import choice, count, rate
+from cabench.player import Draws, Player, Terms, Trend
 from cabench.seeds import stream_seed
 
 __all__ = ["EMBED_ROWS", "Draws", "EncoderPair", "LightningMethod", "Player", "Terms"]
@@ -106,6 +106,8 @@ class LightningMethod(Method):
         with isolated(stream_seed(context.seed, "init"), context.threads):
             self.networks_ = self._fresh_networks(train).to(context.device)
             if self.epochs:
+                from cabench.loop import train_networks  # Lightning takes seconds, and plans do not need it
+
                 self.history_, self.trend_ = train_networks(self, train, validation, context)
         # Lightning leaves the networks on the CPU.
         self.networks_.eval().to(context.device)

@@ -79,7 +79,6 @@ def command(
     debug: bool,
 ) -> None:
     """Run methods on data sets and write the leaderboard."""
-    from cabench.jobs import warm_up
     from cabench.metrics.catalogue import families
     from cabench.plan import make_plan
     from cabench.store import Store
@@ -87,10 +86,8 @@ def command(
     from cabench.worker import Options
 
     limits = _limits(time_limit, memory_limit)
-    if not dry_run:
-        if deterministic:  # cuBLAS reads it when a process first multiplies
-            os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-        warm_up()
+    if deterministic:  # cuBLAS reads it when a process first multiplies
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     read = None
     if study:
         read = _study(context, study)

@@ -18,11 +18,11 @@ from cabench.checkpoint import Checkpoint
 from cabench.codes import SPACES, Batch, Split
 from cabench.dataset import TIERS
 from cabench.errors import UserError
-from cabench.loop import Draws
 from cabench.measure import check_codes
 from cabench.method import Context, Method
 from cabench.model_file import read_model, write_model
 from cabench.params import declared
+from cabench.player import Draws
 from cabench.spec import resolve
 from cabench.testing.images import SHAPES, tiny_split
 from cabench.testing.parameter_rule import every_parameter_counts

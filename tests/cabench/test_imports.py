@@ -23,7 +23,7 @@ LAYERS = [
         "claim",
     },
     {"losses", "nets", "augment"},
-    {"isolation", "loop", "train", "vae", "metrics"},
+    {"isolation", "player", "loop", "train", "vae", "metrics"},
     {"codes_file", "cost", "swaps"},
     {"command", "measure", "cell", "worker", "execute", "jobs", "status", "stats", "study", "profiling"},
     {"testing"},

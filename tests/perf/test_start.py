@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from reliability.runs import environment
+from processes import environment
 
 
 def cpu_seconds(*words):

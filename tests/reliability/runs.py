@@ -9,21 +9,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import psutil
+from processes import ROOT, environment
 
-import cabench
-
-ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "tests" / "plugins"
 COMMAND = [sys.executable, "-m", "cabench"]
-
-
-def environment(**more):
-    """Return the environment in which the package under test is found from any folder."""
-    checkout = Path(cabench.__file__).parent.parent == ROOT
-    return {**os.environ, "COLUMNS": "200"} | ({"PYTHONPATH": str(ROOT)} if checkout else {}) | more
 
 
 class Launch:
@@ -35,7 +26,7 @@ class Launch:
             self.process = subprocess.Popen(
                 [*COMMAND, "run", *map(str, words)],
                 cwd=folder,
-                env=environment(**more),
+                env=environment() | more,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

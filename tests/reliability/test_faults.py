@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from reliability.runs import COMMAND, PLUGINS, Launch, environment, records
+from processes import environment
+from reliability.runs import COMMAND, PLUGINS, Launch, records
 
 import cabench.store
 from cabench.checkpoint import Checkpoint

@@ -7,7 +7,8 @@ import sys
 import time
 
 import pytest
-from reliability.runs import PLUGINS, ROOT, Launch, environment, finished, numbers, records
+from processes import ROOT, environment
+from reliability.runs import PLUGINS, Launch, finished, numbers, records
 
 TOY = ("--tier", "smoke", "--plugin", PLUGINS / "toy.py", "--datasets", "toy", "--set", "epochs=30")
 SIX_SMALL = (*TOY, "--methods", "sepclr,cvae,pca", "--seeds", "0,1")
