@@ -95,6 +95,9 @@ class LightningMethod(Method):
             UserError: `accept` refuses the split.
             RuntimeError: the loss became NaN.
         """
+        # Lightning takes seconds to import, which plans can do without; and it turns on its loggers, hushed below.
+        from cabench.loop import train_networks
+
         self.accept(train)
         self._shape_ = {
             "shape": list(train.x.shape[1:]),
@@ -106,8 +109,6 @@ class LightningMethod(Method):
         with isolated(stream_seed(context.seed, "init"), context.threads):
             self.networks_ = self._fresh_networks(train).to(context.device)
             if self.epochs:
-                from cabench.loop import train_networks  # Lightning takes seconds, and plans do not need it
-
                 self.history_, self.trend_ = train_networks(self, train, validation, context)
         # Lightning leaves the networks on the CPU.
         self.networks_.eval().to(context.device)
