@@ -6,6 +6,7 @@ processes, the nth of which is killed at its nth write. It prints how many kills
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -41,6 +42,7 @@ def die_at(write):
 
 
 def main(folder):
+    importlib.import_module("cabench.loop")  # here once, rather than in every process
     child = os.fork()  # all that is kept in memory stays in processes of their own
     if child == 0:
         run(folder / "whole")
