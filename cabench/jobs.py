@@ -23,7 +23,7 @@ from cabench.errors import UserError
 from cabench.plan import Plan, dataset_key
 from cabench.spec import RunSpec
 from cabench.store import Record, Store
-from cabench.worker import Options, Watch, Worker
+from cabench.worker import Options, Watch, Worker, chosen_device
 
 LOOK = 0.2  # seconds between two looks at limits
 AGAIN = 1.0  # seconds after which a cell that another launch runs is tried again
@@ -45,8 +45,10 @@ class Limits:
     gigabytes: float = float("inf")
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
+def usual_jobs(device: str) -> int:
+    """Return how many cells run at a time unless the user says it: one per core, or one on a GPU."""
+    if chosen_device(device) != "cpu":
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

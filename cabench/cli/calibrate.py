@@ -26,7 +26,7 @@ def command(
     """Run every floor method and the ceiling on several renderings of each data set, and print the tables."""
     from cabench import registry
     from cabench.cli.live import Watcher, console, table
-    from cabench.jobs import cores, execute_in_processes
+    from cabench.jobs import execute_in_processes, usual_jobs
     from cabench.plan import make_plan, parse_list, parse_seeds
     from cabench.report.calibration import calibration
     from cabench.report.frame import frame
@@ -40,9 +40,9 @@ def command(
         names = list(registry.find("dataset", plugins))
     sets = ",".join(f"{name}[data_seed={seed}]" for name in names for seed in parse_seeds(data_seeds))
     plan = make_plan(",".join(floors), sets, "0", tier, plugins=plugins)
-    screen = console()
+    screen, options = console(), Options()
     with Watcher(screen, plan.cells, plan.labels) as watch:
-        records = execute_in_processes(plan, Store(results), Options(device="cpu"), watch, cores())
+        records = execute_in_processes(plan, Store(results), options, watch, usual_jobs(options.device))
     title = f"Data seeds {data_seeds}, {tier} tier; ± is the standard deviation over data seeds."
     page = ["# Calibration", "", title, ""]
     for name, rows in calibration(frame(records)):

@@ -147,11 +147,10 @@ def _study(context: click.Context, path: Path) -> Study:
 def _jobs(words: str, device: str) -> int:
     """Return how many cells run at a time."""
     from cabench.errors import UserError
-    from cabench.jobs import cores
-    from cabench.worker import chosen_device
+    from cabench.jobs import usual_jobs
 
     if words == "auto":
-        return cores() if chosen_device(device) == "cpu" else 1
+        return usual_jobs(device)
     if not words.isdecimal() or int(words) < 1:
         raise UserError(f"--jobs is auto or a number from 1 on, not '{words}'.")
     return int(words)
