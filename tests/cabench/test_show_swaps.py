@@ -18,6 +18,7 @@ from cabench.api import find_run
 from cabench.cli.show_swaps import MOST_ROWS
 from cabench.codes import Codes
 from cabench.errors import UserError
+from cabench.method import Context
 from cabench.report.swaps import LIMIT, figure, panels, picture, png
 from cabench.spec import RunSpec
 from cabench.swaps import draw_pairs
@@ -125,7 +126,7 @@ def test_a_model_that_cannot_be_read_is_one_sentence_with_the_way_out(damage, ca
 def test_a_loaded_run_gives_the_codes_of_the_fit_bit_for_bit(method, spec, toy):
     splits = toy.load(tier="smoke")
     fitted = package.load_method("cvae", tier="smoke", dataset="toy", **SMALL)
-    fitted.fit(splits.train.blind(), splits.validation.blind())
+    fitted.fit(splits.train.blind(), splits.validation.blind(), Context(threads=1))  # as a cell does
     loaded, own = (m.embed(splits.test.x) for m in (method, fitted))
     assert np.array_equal(loaded.common, own.common) and np.array_equal(loaded.salient, own.salient)
     assert {name: getattr(method, name) for name in spec.params} == dict(spec.params)

@@ -67,7 +67,12 @@ TREES = {
 }
 
 
-@pytest.mark.parametrize("name", TREES)
+IN_CI = "cifar_mnist"  # the others take half a minute each
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == IN_CI else pytest.param(name, marks=pytest.mark.slow) for name in TREES]
+)
 def test_raw_files_are_prepared_and_end_in_a_leaderboard_of_real_images(name, tmp_path, cabench):
     root, results = tmp_path / "raw", tmp_path / "results"
     root.mkdir()

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reas
 MIB = 2**20
 
 
+@pytest.mark.slow
 def test_the_peak_is_that_of_the_call_also_the_second_time():
     def call():
         twice = torch.ones(5 * MIB), torch.ones(5 * MIB)

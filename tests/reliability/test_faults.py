@@ -32,6 +32,7 @@ with claim(Store(Path(sys.argv[1])), "cell"):
 """
 
 
+@pytest.mark.slow
 def test_a_cell_whose_process_dies_or_takes_too_much_is_a_failed_cell_and_the_rest_go_on(tmp_path):
     faults = ",".join(f"faulty[how={how}]" for how in ("killed", "sleeping", "greedy"))
     words = ("--tier", "smoke", "--plugin", TOY, "--plugin", PLUGINS / "faulty.py", "--datasets", "toy")

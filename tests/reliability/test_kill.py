@@ -21,7 +21,8 @@ def wait_for(words, launch):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("words", "kills"), [(SIX_SMALL, 3), pytest.param(SIX, 30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("words", "kills"), [(SIX_SMALL, 3), (SIX, 30)])
+@pytest.mark.slow
 def test_a_command_that_is_killed_again_and_again_ends_with_the_undisturbed_records(words, kills, tmp_path):
     start = time.monotonic()
     (tmp_path / "undisturbed").mkdir()
