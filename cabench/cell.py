@@ -75,7 +75,7 @@ class Cell:
             outcome = {"status": "done", "error": None} | self._measured(splits, ceilings, wanted, checkpoint, tell)
         except NotWritten:
             raise
-        except Exception as error:
+        except Exception as error:  # of the method, whatever it is: a failure is a result
             outcome = _failure(error)
         took = checkpoint.clock.read() | {"resumed": checkpoint.resumed}
         return self._head() | outcome | self._origin(data_digest=digest, **took)

@@ -138,14 +138,14 @@ class Worker:
             splits, digest = self._shelf.take(cell.spec, tell)
         except UserError:  # the data are missing: no cell of this data set can say anything
             raise
-        except Exception as error:
+        except Exception as error:  # of the data set, whatever it is
             return cell.failed(error, clock)
         try:
             cell.method().accept(splits.train)
             ceilings = self._ceilings(cell.spec, splits, digest, tell)
         except NotWritten:
             raise
-        except Exception as error:
+        except Exception as error:  # of the method, or of the ceiling
             return cell.failed(error, clock)
         return cell.run(splits, digest, ceilings, self._wanted, tell)
 

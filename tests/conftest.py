@@ -30,6 +30,18 @@ def cabench(tmp_path):
     return call
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A headless chromium."""
+    from browsing import CHROMIUM
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
 @pytest.fixture
 def inside(tmp_path, monkeypatch):
     """Call what `python -m cabench` calls, in this process and in `tmp_path`; returns it as a finished process."""

@@ -25,7 +25,7 @@ def errors(
     """
     c, s = sample.rows()
     found = values(kernel, c, s, backend=backend, precision=precision)
-    _mixed(found).backward()  # type: ignore[no-untyped-call]
+    _mixed(found).backward()
     slopes = torch.cat([_gradient(c), _gradient(s)], 1)
     true_values, true_slopes = truth
     wanted = true_slopes[sample.own]
@@ -45,7 +45,7 @@ def true(kernel: Kernel, sample: Sample) -> tuple[Tensor, Tensor]:
     found = torch.stack(
         [of_copies(x, how, len(c), sample.copies) for x, how in zip(distinct, kernel.copied, strict=True)]
     )
-    _mixed(found).backward()  # type: ignore[no-untyped-call]
+    _mixed(found).backward()
     # A distinct row moves all of its copies, which share its gradient.
     return found.detach(), torch.cat([_gradient(c), _gradient(s)], 1) / sample.copies
 

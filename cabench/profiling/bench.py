@@ -24,9 +24,9 @@ from cabench.profiling.timing import Function, clock_of, takes
 Row = dict[str, Any]
 # What a row says besides its case, its status and the reason for it; None unless the status is OK.
 MEASURED = (
-    "ms", "ms_q1", "ms_q3", "rounds", "pairs_per_s", "peak_mib", "value_error", "gradient_error", "floor_ms",
-    "bound", "roofline", "ratio", "ratio_q1", "ratio_q3",
-)  # fmt: skip
+    *("ms", "ms_q1", "ms_q3", "rounds", "pairs_per_s", "peak_mib", "value_error", "gradient_error"),
+    *("floor_ms", "bound", "roofline", "ratio", "ratio_q1", "ratio_q3"),
+)
 OK, ABSENT, OUT_OF_MEMORY, TOO_SLOW, FAILED = "ok", "absent", "out of memory", "too slow", "failed"
 MEBIBYTE = 2**20
 
@@ -70,9 +70,13 @@ class Bench:
                         truth = true(KERNELS[case.kernel], rows)
                     status, reason, found = self._tried(case, rows, truth)
                 yield {
-                    **asdict(case), "device": self._suite.device, "status": status, "reason": reason,
-                    **dict.fromkeys(MEASURED), **found,
-                }  # fmt: skip
+                    **asdict(case),
+                    "device": self._suite.device,
+                    "status": status,
+                    "reason": reason,
+                    **dict.fromkeys(MEASURED),
+                    **found,
+                }
 
     def _refusal(self, case: Case) -> tuple[str, str | None]:
         """Return OK, or why a case is not tried."""
@@ -145,7 +149,7 @@ class Bench:
             return run
         try:
             run()
-        except Exception as error:
+        except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
         else:

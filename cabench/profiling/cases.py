@@ -183,6 +183,6 @@ def step(
     def full() -> None:
         for code in codes:
             code.grad = None
-        values(kernel, *codes, backend=backend, precision=precision).sum().backward()  # type: ignore[no-untyped-call]
+        values(kernel, *codes, backend=backend, precision=precision).sum().backward()
 
     return full if mode == "full" else forward

@@ -25,13 +25,13 @@ def cpu_seconds(function: Function, repeats: int = 1) -> float:
 
 def gpu_seconds(function: Function, repeats: int = 1) -> float:
     """Return the time of one call between two events on the GPU, the mean of some; what launches it is in it."""
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-    start.record()  # type: ignore[no-untyped-call]
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
     for _ in range(repeats):
         function()
-    end.record()  # type: ignore[no-untyped-call]
-    end.synchronize()  # type: ignore[no-untyped-call]
-    return float(start.elapsed_time(end)) / 1000 / repeats  # type: ignore[no-untyped-call]
+    end.record()
+    end.synchronize()
+    return float(start.elapsed_time(end)) / 1000 / repeats
 
 
 def clock_of(device: str) -> Clock:

@@ -124,7 +124,7 @@ def _encoders_named() -> Iterator[None]:
     def enter(module: nn.Module, inputs: Any) -> None:
         nonlocal depth
         if depth == 0:
-            open_ranges.append(record_function("encoders").__enter__())  # type: ignore[no-untyped-call]
+            open_ranges.append(record_function("encoders").__enter__())
         depth += 1
 
     def leave(module: nn.Module, inputs: Any, outputs: Any) -> None:

@@ -4,21 +4,17 @@ import functools
 import http.server
 import os
 import re
-import shutil
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from browsing import IN_A_BROWSER
 from processes import ROOT, run
 
-CHROMIUM = os.environ.get("CABENCH_CHROMIUM") or shutil.which("chromium")
 SHOTS = Path(os.environ.get("CABENCH_SHOTS", "/nonexistent"))
 PAGES = ("index", "tutorial", "methods/index", "methods/sepclr", "datasets/odir_subtypes", "gallery", "api")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM, reason="there is no chromium; name one in CABENCH_CHROMIUM"),
-]
+pytestmark = IN_A_BROWSER
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -46,15 +42,6 @@ def address(request, site):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

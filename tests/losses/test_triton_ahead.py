@@ -5,17 +5,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from cabench.losses.backends import triton_differences, triton_kernels
+from cabench.losses.backends.triton_launch import difference_options, row_options, strip_options
+from cabench.profiling import triton_exponentials
 
 pytestmark = pytest.mark.slow
-triton = pytest.importorskip("triton")
-
-from triton.backends.compiler import GPUTarget  # noqa: E402
-from triton.compiler import ASTSource  # noqa: E402
-
-from cabench.losses.backends import triton_differences, triton_kernels  # noqa: E402
-from cabench.losses.backends.triton_launch import difference_options, row_options, strip_options  # noqa: E402
-from cabench.profiling import triton_exponentials  # noqa: E402
-
 H100 = GPUTarget("cuda", 90, 32)
 DISASSEMBLER = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "nvdisasm"
 SCALARS = {"rows", "tiles", "per_strip", "per_split", "width", "width_y"}

@@ -1,7 +1,5 @@
 """A SepCLR step of the quick tier against the step as one writes it down first: one thread, CPU time."""
 
-import importlib.util
-
 import pytest
 import torch
 from perf.ratios import gate
@@ -26,7 +24,6 @@ def test_both_steps_have_the_same_loss(train):
     assert total(method.training_loss(batch, draws())).item() == pytest.approx(loss.item(), rel=1e-5)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("kornia") is None, reason="needs the extra perf")
 def test_a_step_is_half_as_fast_again_as_the_plain_one(train):
     method, rows = built(train), torch.arange(BATCH)
     steps = [make(method, train) for make in (plain, bare)]

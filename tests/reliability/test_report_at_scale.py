@@ -48,8 +48,8 @@ def results(tmp_path_factory):
 def test_a_report_takes_ten_seconds_and_a_gigabyte(results, tmp_path, formats):
     words = ["report", "--results", results, "--format", formats, "--out", tmp_path]
     environ = environment() | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, "-m", "cabench", *map(str, words)], cwd=tmp_path, env=environ,
-                               stdout=subprocess.DEVNULL)  # fmt: skip
+    command = [sys.executable, "-m", "cabench", *map(str, words)]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     seconds, most = used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
     print(f"{formats}: {seconds:.1f} s of CPU, {most / 1e6:.0f} MB")

@@ -2,33 +2,20 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
+from browsing import IN_A_BROWSER
 from page_records import many, record, report
 
 from cabench.report.page import page
 
-CHROMIUM = os.environ.get("CABENCH_CHROMIUM") or shutil.which("chromium")
 AXE = os.environ.get("CABENCH_AXE")
 SHOTS = Path(os.environ.get("CABENCH_SHOTS", "/nonexistent"))
 HOSTILE = "<script>alert(1)</script>|\"'%&amp;"
 WIDTHS, SCHEMES = (1280, 390), ("light", "dark")
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 2"><rect width="4" height="2" fill="teal"/></svg>'
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM, reason="there is no chromium; name one in CABENCH_CHROMIUM"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
