@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from threadpoolctl import threadpool_limits
 
 
 @contextmanager
@@ -26,6 +27,18 @@ def interruptible() -> Iterator[None]:
     finally:
         if main and handler is not None:
             signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread of the CPU, in torch and in what scikit-learn calls."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

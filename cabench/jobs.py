@@ -130,9 +130,7 @@ class _Pool:
         while self._waiting or any(one.spec for one in self._processes):
             for one in self._processes:
                 if one.spec is None and (spec := self._next(one)):
-                    one.spec, one.data, one.clock = spec, dataset_key(spec), Clock()
-                    with contextlib.suppress(OSError):  # it died; that is seen below
-                        one.pipe.send(spec.run_id)
+                    self._hand(spec, one)
             connection.wait([one.pipe for one in self._processes], LOOK)
             for one in list(self._processes):
                 self._look_after(one)
@@ -159,6 +157,15 @@ class _Pool:
         if spec is not None:
             self._waiting.remove(spec)
         return spec
+
+    def _hand(self, spec: RunSpec, one: _Process) -> None:
+        """Give a process a cell; if it died while it had nothing to do, the cell waits for another."""
+        try:
+            one.pipe.send(spec.run_id)
+        except OSError:
+            self._waiting.insert(0, spec)
+        else:
+            one.spec, one.data, one.clock = spec, dataset_key(spec), Clock()
 
     def _look_after(self, one: _Process) -> None:
         """Take what a process says; write the record of its cell if it died or must die."""

@@ -13,6 +13,7 @@ from cabench.clock import Clock
 from cabench.codes import Splits
 from cabench.errors import NotWritten, UserError, did_you_mean
 from cabench.fingerprint import stale
+from cabench.isolation import one_thread
 from cabench.measure import measure_again, outdated
 from cabench.metrics.catalogue import families
 from cabench.metrics.evaluate import home_scores
@@ -71,7 +72,7 @@ class Worker:
         Raises:
             UserError: raw files are missing, or nothing can be written.
         """
-        with _one_thread(self._options.deterministic):
+        with _same_bits(self._options.deterministic):
             record = self._kept(spec, watch)
             if record is not None:
                 return record
@@ -248,17 +249,14 @@ def _names(spec: RunSpec, plan: Plan) -> dict[str, str]:
 
 
 @contextmanager
-def _one_thread(deterministic: bool) -> Iterator[None]:
-    """Compute on one thread of the CPU: more of them would sum in another order, and give other numbers."""
+def _same_bits(deterministic: bool) -> Iterator[None]:
+    """Compute so that a repetition gives the same numbers: two threads would sum in another order than one."""
     import torch
-    from threadpoolctl import threadpool_limits
 
-    threads, before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)
+    before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(deterministic)
     try:
-        with threadpool_limits(1):
+        with one_thread():
             yield
     finally:
         torch.use_deterministic_algorithms(before)
-        torch.set_num_threads(threads)

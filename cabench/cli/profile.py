@@ -147,13 +147,13 @@ def _size(word: str) -> int:
 
 
 def _peaks(suite: Suite, measure: bool) -> Peaks | None:
-    from cabench.profiling.bench import one_thread
+    from cabench.profiling.bench import threads
     from cabench.profiling.peaks import measure_peaks
     from cabench.profiling.record import table_peaks
 
     if not (measure or suite.measure_peaks):
         return table_peaks(suite.device)
-    with one_thread(suite.device):
+    with threads(suite.device):
         return measure_peaks(suite.device)
 
 

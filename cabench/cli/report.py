@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -61,16 +62,25 @@ def command(
     wanted = formats.split(",") + (["latex"] if paper and "latex" not in formats.split(",") else [])
     published = tuple(read_published(PUBLISHED / f"{paper}.csv") if paper else ())
     store = Store(results)
-    # Of 5,000 records there are millions of values, and each look for cycles among them would visit all.
+    with _uncollected():
+        for _ in _changes(results) if watch else [None]:
+            report = gather(store, chosen)
+            if not watch:
+                print_boards(console(), list(boards(report)))
+            for sentence in report.unread:
+                click.echo(sentence, err=True)
+            for path in write_report(Made(report, store, published, plugins, data_root), wanted, out or results):
+                click.echo(f"Written: {path}")
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no cycles: of 5,000 records there are millions of values, and each look would visit all."""
     gc.disable()
-    for _ in _changes(results) if watch else [None]:
-        report = gather(store, chosen)
-        if not watch:
-            print_boards(console(), list(boards(report)))
-        for sentence in report.unread:
-            click.echo(sentence, err=True)
-        for path in write_report(Made(report, store, published, plugins, data_root), wanted, out or results):
-            click.echo(f"Written: {path}")
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _changes(results: Path) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cabench.isolation import one_thread
 from cabench.losses.backends import load
 from cabench.profiling.accuracy import errors, true
 from cabench.profiling.cases import KERNELS, Case, Sample, sample, step
@@ -58,7 +59,7 @@ class Bench:
         """Yield a row per case, as soon as it is measured."""
         self._end = self._now() + self._suite.total
         of_what, rows, truth = None, None, None
-        with one_thread(self._suite.device):
+        with threads(self._suite.device):
             for case in self._suite.cases():
                 if of_what != (case.kernel, case.n):
                     of_what, rows, truth = (case.kernel, case.n), None, None
@@ -172,16 +173,9 @@ def absence(backend: str, device: str) -> str | None:
     return None
 
 
-@contextmanager
-def one_thread(device: str) -> Iterator[None]:
+def threads(device: str) -> AbstractContextManager[None]:
     """Compute on one thread of a CPU: two on cores that others use too wait for each other."""
-    before = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return one_thread() if device == "cpu" else nullcontext()
 
 
 def _quartiles(name: str, values: np.ndarray) -> Row:

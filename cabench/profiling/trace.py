@@ -18,7 +18,7 @@ from cabench.codes import Split
 from cabench.errors import UserError
 from cabench.loop import stratified_batches
 from cabench.method import Context
-from cabench.profiling.bench import one_thread
+from cabench.profiling.bench import threads
 from cabench.store import write_bytes
 from cabench.train import LightningMethod
 
@@ -73,7 +73,7 @@ def trace(method: Any, train: Split, device: str, path: Path) -> list[Phase]:
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device == "cuda" else [])
     plan = schedule(wait=WARM_UP, warmup=1, active=1)
     with (
-        one_thread(device),
+        threads(device),
         _encoders_named(),
         profile(activities=activities, schedule=plan, on_trace_ready=keep) as p,
     ):

@@ -185,7 +185,7 @@ def test_the_number_of_threads_is_put_back():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with bench.one_thread("cpu"):
+        with bench.threads("cpu"):
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
     finally:
