@@ -1,7 +1,9 @@
 import json
 
 import pytest
+import torch
 
+from cabench.codes import Codes
 from cabench.execute import execute
 from cabench.plan import Plan, make_plan
 from cabench.report.frame import frame
@@ -115,6 +117,37 @@ def test_a_split_that_a_method_refuses_is_refused_before_the_ceiling_is_trained(
     assert record["status"] == "failed" and "set batch_size to at most that" in record["error"]
     assert states == ["loading", "failed"]
     assert not (tmp_path / "references").exists()
+
+
+def test_a_failed_cell_stays_failed_until_a_retry_is_asked_for(tmp_path, plugins):
+    plan = make_plan("raising", "toy", tier="smoke", plugins=[plugins / "toy.py", plugins / "raising.py"])
+    store = Store(tmp_path)
+    (failed,) = execute(plan, store, Options(device="cpu"))
+    cls = plan.methods["raising"]
+    assert failed["status"] == "failed"
+    fit = cls.fit
+    try:
+        cls.fit = lambda self, *_: self
+        cls.embed = lambda self, x: Codes(*(x.reshape(len(x), -1)[:, :2].astype("float32") for _ in range(2)))
+        assert execute(plan, store, Options(device="cpu")) == [failed]
+        (again,) = execute(plan, store, Options(device="cpu", retry=True))
+    finally:
+        cls.fit = fit
+    assert again["status"] == "done"
+
+
+def test_a_cell_computes_on_one_thread_and_leaves_the_others_to_the_caller(tmp_path, plugins, monkeypatch):
+    plan = make_plan("corner", "toy", tier="smoke", plugins=[plugins / "toy.py", plugins / "corner.py"])
+    cls, seen = plan.methods["corner"], []
+    fit = cls.fit
+    monkeypatch.setattr(cls, "fit", lambda self, *words: seen.append(torch.get_num_threads()) or fit(self, *words))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        execute(plan, Store(tmp_path), Options(device="cpu"))
+        assert seen == [1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_kept_cell_is_called_as_the_last_plan_calls_it(tmp_path, plugins):
