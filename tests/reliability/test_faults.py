@@ -83,36 +83,45 @@ def test_what_a_killed_process_had_half_written_is_swept_away(tmp_path):
         assert {path.name for path in folder.iterdir()} == {"record.json", "model.safetensors"}
 
 
-@pytest.mark.parametrize("size", [20_000, 400_000])
-def test_a_full_disk_ends_the_run_with_a_sentence_and_leaves_nothing_half_written(size, tmp_path, monkeypatch):
-    """The disk takes some small files, or a checkpoint too, and then no more."""
+class Full:
+    """A file of a disk that takes no more: half of what does not fit is written before it says so."""
+
+    def __init__(self, file, fits):
+        self._file, self._fits = file, fits
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def write(self, content):
+        if not self._fits(len(content)):
+            self._file.write(content[: len(content) // 2])
+            raise OSError(28, "No space left on device")
+        return self._file.write(content)
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+@pytest.mark.parametrize(("size", "each"), [(20_000, False), (400_000, False), (100_000, True)])
+def test_a_full_disk_ends_the_run_with_a_sentence_and_leaves_nothing_half_written(
+    size, each, tmp_path, monkeypatch
+):
+    """The disk takes some small files, or a checkpoint too, and then no more; or each file that is small."""
     plan, store = make_plan("simclr", "toy", tier="smoke", plugins=[TOY]), Store(tmp_path)
-    real, left = cabench.store.os.fdopen, [size]
+    real, taken = cabench.store.os.fdopen, []
 
-    class Full:
-        def __init__(self, file):
-            self.file = file
+    def fits(more):
+        taken.append(more)
+        return (more if each else sum(taken)) <= size
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self.file.close()
-
-        def write(self, content):
-            left[0] -= len(content)
-            if left[0] < 0:
-                self.file.write(content[: len(content) // 2])
-                raise OSError(28, "No space left on device")
-            return self.file.write(content)
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
-
-    monkeypatch.setattr(cabench.store.os, "fdopen", lambda *words: Full(real(*words)))
+    monkeypatch.setattr(cabench.store.os, "fdopen", lambda *words: Full(real(*words), fits))
     with pytest.raises(NotWritten, match="No space left"):
         execute(plan, store, Options(device="cpu"))
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+    # No cell is to blame.
     assert not list(store.records())
     monkeypatch.undo()
     (record,) = execute(plan, store, Options(device="cpu"))

@@ -82,8 +82,9 @@ def test_ctrl_c_ends_within_five_seconds_and_says_how_to_go_on(tmp_path):
     assert launch.ends_within(5)
 
 
-def test_when_the_first_process_is_killed_the_others_end_too(tmp_path):
-    launch = Launch(tmp_path, *SIX_SMALL)
+def test_when_the_first_process_is_killed_the_others_end_too_whatever_they_are_at(tmp_path):
+    silent = ("--plugin", PLUGINS / "faulty.py", "--methods", "faulty[how=sleeping]")
+    launch = Launch(tmp_path, "--tier", "smoke", "--plugin", PLUGINS / "toy.py", "--datasets", "toy", *silent)
     wait_for("training", launch)
     launch.process.kill()
     launch.process.wait()
