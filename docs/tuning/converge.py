@@ -36,30 +36,27 @@ def settled(rows: list[dict[str, Any]]) -> bool:
     return all(abs(float(rows[-1][name]) - float(rows[-2][name])) <= TOLERANCE for name in ("info", "leak"))
 
 
-def double(method: str, dataset: str) -> list[dict[str, Any]]:
-    """Double the budget of a method on a data set until it has settled or costs too much; returns the new rows."""
+def double(method: str, dataset: str) -> None:
+    """Double the budget of a method on a data set until it has settled or costs too much; a fit leaves a row."""
     rows = [row for row in written() if (row["method"], row["dataset"]) == (method, dataset)]
     epochs = int(rows[-1]["epochs"]) * 2 if rows else load_method(method, dataset=dataset).epochs
-    new = []
     while not settled(rows) and (not rows or 2 * float(rows[-1]["cpu_s"]) <= LIMIT):
-        row = trial(method, dataset, {"epochs": epochs})
-        row = {name: row.get(name) for name in COLUMNS} | {"epochs": epochs}
-        rows, new = [*rows, row], [*new, row]
+        row = trial(method, dataset, {"epochs": epochs}) | {"epochs": epochs}
+        rows.append({name: row[name] for name in COLUMNS})
+        with FILE.open("a", newline="") as file:
+            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(rows[-1])
+        print(rows[-1], flush=True)
         epochs *= 2
-    return new
 
 
 def main(names: list[str]) -> None:
     """Settle every method on the data sets named, or on all."""
     if not FILE.exists():
         FILE.write_text(",".join(COLUMNS) + "\n")
-    pairs = [(method, dataset) for dataset in names or find("dataset") for method in METHODS]
     with ProcessPoolExecutor(WORKERS) as pool:
-        for future in [pool.submit(double, *pair) for pair in pairs]:
-            rows = future.result()
-            with FILE.open("a", newline="") as file:
-                csv.DictWriter(file, COLUMNS, lineterminator="\n").writerows(rows)
-            print(*rows, sep="\n", flush=True)
+        pairs = [(method, dataset) for dataset in names or find("dataset") for method in METHODS]
+        for done in [pool.submit(double, *pair) for pair in pairs]:
+            done.result()
 
 
 def written() -> list[dict[str, str]]:
