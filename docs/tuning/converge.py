@@ -2,9 +2,9 @@
 
     python docs/tuning/converge.py [DATASET ...]
 
-The quick tier's epochs are doubled until neither info nor leak of the validation part moves by more than TOLERANCE,
+The quick tier's epochs are doubled until this no longer raises the CAscore of validation by more than GAIN,
 or until the next doubling would take more than LIMIT CPU-seconds. Each fit is a row of `converged.csv`; one that
-stands there is not run again. A method has converged at the budget whose doubling changed little.
+stands there is not run again. `chosen` reads the budgets out of the file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from cabench.registry import find
 
 FILE = Path(__file__).with_name("converged.csv")
 COLUMNS = ("method", "dataset", "epochs", "info", "leak", "CAscore", "cpu_s", "trend")
-TOLERANCE = 0.02
+GAIN = 0.02
 LIMIT = 400.0
 WORKERS = 2
 # Methods whose common and salient code compete, and the floor that they are compared with.
@@ -30,10 +31,22 @@ METHODS = ("sepclr", "cvae", "convae", "mmcvae", "sepvae", "srb_vae", "double_in
 
 
 def settled(rows: list[dict[str, Any]]) -> bool:
-    """Return whether the last doubling changed little."""
-    if len(rows) < 2:
-        return False
-    return all(abs(float(rows[-1][name]) - float(rows[-2][name])) <= TOLERANCE for name in ("info", "leak"))
+    """Return whether a doubling brought little."""
+    return len(rows) > 1 and enough(rows) is not rows[-1]
+
+
+def enough(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the first row whose doubling brought little, or the last one."""
+    for row, doubled in pairwise(rows):
+        if float(doubled["CAscore"]) - float(row["CAscore"]) <= GAIN:
+            return row
+    return rows[-1]
+
+
+def chosen() -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the row of the converged budget of every method and data set in the file."""
+    pairs = dict.fromkeys((row["method"], row["dataset"]) for row in written())
+    return {pair: enough([row for row in written() if (row["method"], row["dataset"]) == pair]) for pair in pairs}
 
 
 def double(method: str, dataset: str) -> None:
