@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from cabench.provenance import peak_memory_mb
+from cabench.memory import forget_peak, peak_memory
 
 
 class Clock:
@@ -19,6 +19,7 @@ class Clock:
 
     def __init__(self, earlier: dict[str, float] | None = None) -> None:
         spent = earlier or {"wall_s": 0.0, "cpu_s": 0.0}
+        forget_peak()  # of what this process did before
         self._started = datetime.now(UTC)
         # A clock of its own, not the one that a user may set while a cell runs.
         self._wall = time.perf_counter() - spent["wall_s"]
@@ -32,9 +33,9 @@ class Clock:
         }
 
     def read(self) -> dict[str, Any]:
-        """Return when it started, what was spent, and the process's largest resident size, in MB."""
+        """Return when it started, what was spent, and the process's largest resident size since then, in MB."""
         started = self._started.isoformat(timespec="seconds")
-        return {"started": started, **self.spent(), "peak_memory_mb": round(peak_memory_mb(), 1)}
+        return {"started": started, **self.spent(), "peak_memory_mb": round(peak_memory() / 2**20, 1)}
 
 
 def _cpu_seconds() -> float:

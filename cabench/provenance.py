@@ -6,7 +6,6 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-import resource
 import subprocess
 import sys
 from functools import cache
@@ -44,12 +43,6 @@ def accelerator(device: str) -> dict[str, Any]:
 
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     return {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda, "driver": _output(*query)}
-
-
-def peak_memory_mb() -> float:
-    """Return the largest resident size of this process so far, in MB."""
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 def version(name: str) -> str | None:

@@ -60,13 +60,13 @@ FAMILIES = {
         ),
         Family(
             "cost",
-            1,
+            2,
             True,
             (
                 Metric("fit_wall_s", "lower", (0, INF), "seconds that the fit took", "s"),
                 Metric("fit_cpu_s", "lower", (0, INF), "CPU-seconds that the fit took, all threads", "s"),
                 Metric("images_per_s", "higher", (0, INF), "training images per second", "1/s"),
-                Metric("peak_memory_mb", "lower", (0, INF), "largest resident size of the process so far", "MB"),
+                Metric("peak_memory_mb", "lower", (0, INF), "largest resident size during the fit", "MB"),
                 Metric("parameters", "lower", (0, INF), "trained numbers, all networks"),
                 Metric("embed_mflop", "lower", (0, INF), "operations for the codes of one image", "MFLOP"),
             ),

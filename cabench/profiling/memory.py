@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import re
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-# Written to it, 5 resets the high-water mark of the process (proc(5), Linux).
-_CLEAR = Path("/proc/self/clear_refs")
+from cabench.memory import forget_peak, held_memory, peak_memory, read_bytes
+
 _STATUS, _MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
 
 
@@ -32,13 +31,12 @@ def peak_bytes(function: Callable[[], object], device: str = "cpu") -> int | Non
         torch.cuda.synchronize()
         peak: int = torch.cuda.max_memory_allocated() - before
         return peak
-    if not _CLEAR.exists():
-        return None
     _trim()
-    _CLEAR.write_text("5")
-    before = _read(_STATUS, "VmRSS")
+    if not forget_peak():
+        return None
+    before = held_memory()
     function()
-    return max(0, _read(_STATUS, "VmHWM") - before)
+    return max(0, peak_memory() - before)
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -56,19 +54,12 @@ def bounded(device: str) -> Iterator[None]:
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = _read(_STATUS, "VmData") + _read(_MEMORY, "MemAvailable")
+    most = read_bytes(_STATUS, "VmData") + read_bytes(_MEMORY, "MemAvailable")
     resource.setrlimit(resource.RLIMIT_DATA, (most if hard < 0 else min(most, hard), hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def _read(file: Path, name: str) -> int:
-    """Return a line of the form "name: 12 kB" in bytes."""
-    found = re.search(rf"^{name}:\s+(\d+) kB", file.read_text(), re.MULTILINE)
-    assert found is not None, f"{file} has no {name}"
-    return int(found[1]) * 1024
 
 
 def _trim() -> None:

@@ -18,6 +18,7 @@ LAYERS = [
         "store",
         "model_file",
         "plan",
+        "memory",
         "clock",
         "checkpoint",
         "claim",

@@ -17,6 +17,13 @@ from cabench.store import Store
 
 METHODS, DATASETS, SEEDS, ROWS = 19, 6, 44, 500
 MOST_SECONDS, MOST_BYTES = 10, 1e9
+# Waits for a program in a small process: Linux counts the memory of the one that starts a program as the program's.
+MEASURE = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+"""
 pytestmark = pytest.mark.slow
 
 
@@ -48,12 +55,10 @@ def results(tmp_path_factory):
 def test_a_report_takes_ten_seconds_and_a_gigabyte(results, tmp_path, formats):
     words = ["report", "--results", results, "--format", formats, "--out", tmp_path]
     environ = environment() | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "cabench", *map(str, words)]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    seconds, most = used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+    command = [sys.executable, "-c", MEASURE, sys.executable, "-m", "cabench", *map(str, words)]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
+    seconds, most = map(float, done.stdout.split())
     print(f"{formats}: {seconds:.1f} s of CPU, {most / 1e6:.0f} MB")
-    assert os.waitstatus_to_exitcode(status) == 0
     assert seconds < MOST_SECONDS and most < MOST_BYTES
     if formats == "html":
         assert (tmp_path / "leaderboard.html").stat().st_size < 5_000_000
