@@ -33,3 +33,15 @@ def touched(method, loss):
     }
     assert all(torch.isfinite(grad).all() for found in gradients.values() for grad in found)
     return {name for name, found in gradients.items() if any(grad.any() for grad in found)}
+
+
+def touched_by_players(method, batch):
+    """Return player -> the names of the networks that its loss sends a gradient to, with all others held."""
+    found = {}
+    for player in method.players():
+        method.networks_.train().requires_grad_(False)
+        for name in player.networks:
+            method.networks_[name].requires_grad_(True)
+        found[player.name] = touched(method, total(player.loss(batch, draws())))
+    method.networks_.requires_grad_(True)
+    return found

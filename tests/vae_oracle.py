@@ -12,6 +12,23 @@ from training_step import draws, total
 from cabench.augment.views import whole
 from cabench.losses.density_ratio import deranged
 
+SMALL = {"common_dim": 6, "salient_dim": 5, "epochs": 1, "batch_size": 12}
+
+
+def fitted(method, make_split, **parameters):
+    """Return a small method of a class, fitted on a few images."""
+    return method(**SMALL | parameters).fit(make_split().blind())
+
+
+def evidence(method, rows):
+    """METHODS 2.5: the part that every published loss sums over a batch, image by image."""
+    loss = 0.0
+    for image in rows:
+        loss += image.squared_error + method.common_beta * image.kl_c
+        if image.y:
+            loss += method.salient_beta * image.kl_s
+    return loss
+
 
 def weights_of(terms):
     return {name: weight for name, (_, weight) in terms.items()}

@@ -1,12 +1,17 @@
 """ConVAE against METHODS 2.6."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 from training_step import batch_of, draws, total, touched
 from vae_oracle import (
+    SMALL,
     cross_entropy,
     decoder_input,
+    evidence,
+    fitted,
     images,
     logits,
     moments_at_each_step,
@@ -20,24 +25,16 @@ from cabench.codes import Augmentation
 from cabench.methods.convae import ConVAE
 from cabench.vae import Gaussian, Latents
 
-SMALL = {"common_dim": 6, "salient_dim": 5, "epochs": 1, "batch_size": 12}
-
 
 @pytest.fixture
 def fit(make_split):
-    def call(**parameters):
-        return ConVAE(**SMALL | parameters).fit(make_split().blind())
-
-    return call
+    return partial(fitted, ConVAE, make_split)
 
 
 def published(method, rows):
     """METHODS 2.9 without what 2.6 takes away: sums over a batch, image by image."""
-    loss = 0.0
+    loss = evidence(method, rows)
     for image in rows:
-        loss += image.squared_error + method.common_beta * image.kl_c
-        if image.y:
-            loss += method.salient_beta * image.kl_s
         (logit,) = logits(method, "discriminator", [image.c + image.s])
         loss += method.tc_weight * max(logit, 0)
     return loss

@@ -1,6 +1,7 @@
 """The cVAE against METHODS 2.4 and 2.5."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from training_step import batch_of, draws, total, touched
 from vae_oracle import (
     cross_entropy,
     decoder_input,
+    evidence,
+    fitted,
     images,
     logits,
     moved_by_each_step,
@@ -28,20 +31,12 @@ DISCRIMINATED = VARIANTS[1:]
 
 @pytest.fixture
 def fit(make_split):
-    def call(**parameters):
-        defaults = {"common_dim": 6, "salient_dim": 5, "epochs": 1, "batch_size": 12}
-        return CVAE(**defaults | parameters).fit(make_split().blind())
-
-    return call
+    return partial(fitted, CVAE, make_split)
 
 
 def published(method, rows):
     """METHODS 2.4, sums over a batch as in 2.5, term by term and image by image."""
-    loss = 0.0
-    for image in rows:
-        loss += image.squared_error + method.common_beta * image.kl_c
-        if image.y:
-            loss += method.salient_beta * image.kl_s
+    loss = evidence(method, rows)
     if method.tc == "none":
         return loss
     targets = [image for image in rows if image.y]

@@ -1,13 +1,17 @@
 """MM-cVAE against METHODS 2.7."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 from training_step import batch_of, draws, total, touched
 from vae_oracle import (
+    SMALL,
     decoder_input,
+    evidence,
+    fitted,
     images,
     moments_at_each_step,
     moved_by_each_step,
@@ -19,15 +23,10 @@ from cabench.augment.views import Canvas, whole
 from cabench.codes import Augmentation
 from cabench.methods.mmcvae import MMcVAE
 
-SMALL = {"common_dim": 6, "salient_dim": 5, "epochs": 1, "batch_size": 12}
-
 
 @pytest.fixture
 def fit(make_split):
-    def call(**parameters):
-        return MMcVAE(**SMALL | parameters).fit(make_split().blind())
-
-    return call
+    return partial(fitted, MMcVAE, make_split)
 
 
 def kernel(a, b):
@@ -44,11 +43,7 @@ def mmd(u, w):
 
 def published(method, rows, common_penalty, salient_penalty):
     """METHODS 2.7: sums over a batch, image by image, and each MMD a scalar beside them."""
-    loss = 0.0
-    for image in rows:
-        loss += image.squared_error + method.common_beta * image.kl_c
-        if image.y:
-            loss += method.salient_beta * image.kl_s
+    loss = evidence(method, rows)
     background, target = ([image for image in rows if image.y == group] for group in (0, 1))
     loss += common_penalty * mmd([image.c for image in background], [image.c for image in target])
     zeros = [[0.0] * method.salient_dim] * len(background)
