@@ -43,8 +43,8 @@ def command(
     screen, options = console(), Options()
     with Watcher(screen, plan.cells, plan.labels) as watch:
         records = execute_in_processes(plan, Store(results), options, watch, usual_jobs(options.device))
-    title = f"Data seeds {data_seeds}, {tier} tier; ± is the standard deviation over data seeds."
-    page = ["# Calibration", "", title, ""]
+    made = f"Written by `cabench calibrate`: data seeds {data_seeds}, {tier} tier"
+    page = ["# Calibration", "", f"{made}; ± is the standard deviation over them.", ""]
     for name, rows in calibration(frame(records)):
         screen.print(f"\n{name}", style="bold", highlight=False)
         screen.print(table(rows))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from cabench.report.leaderboard import SHORT
-from cabench.report.scores import HEADLINES
+from cabench.report.scores import HEADLINES, Score, text
 
 LEAST_CEILING = 0.80
 LEAST_GAP = 0.10
@@ -21,7 +21,6 @@ def calibration(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
     Args:
         table: the frame of `report.frame` of floor methods, on data sets that differ in their data seed.
-
     """
     heads = table[table["name"].isin(HEADLINES)].copy()
     heads["set"] = heads["dataset"].str.partition("[")[0]
@@ -48,10 +47,7 @@ def calibration(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def mean(values: pd.Series) -> str:
     """Return "mean ± standard deviation" of numbers, "-" without any; a spread that rounds to 0 is left out."""
     numbers = values.dropna().astype(float)
-    if numbers.empty:
-        return "-"
-    spread = f" ± {numbers.std():.2f}" if len(numbers) > 1 and numbers.std() > 0.005 else ""
-    return f"{numbers.mean() + 0.0:.2f}{spread}"
+    return "-" if numbers.empty else text(Score(float(numbers.mean()), float(numbers.std())))
 
 
 def _remark(ceiling: float, floor: float) -> str:
