@@ -70,7 +70,7 @@ def read_cube(path: Path, grid: Grid | None, side: int) -> np.ndarray:
         voxels: np.ndarray = _orientations().apply_orientation(
             image.get_fdata(caching="unchanged", dtype=np.float32), turn
         )
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, OverflowError, zlib.error) as error:
         raise Unreadable(f"it is truncated or damaged: {_line(error, path)}") from error
     if not np.isfinite(voxels).all():
         raise Unreadable(f"{np.count_nonzero(~np.isfinite(voxels))} of its voxels are NaN or infinite")
@@ -89,7 +89,7 @@ def _open(path: Path) -> Any:
     try:
         image: Any = nibabel.load(path)
         spatial = len(image.shape) == 3 and all(image.shape)
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
+    except (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError) as error:
         raise Unreadable(f"it is no whole NIfTI file: {_line(error, path)}") from error
     if not spatial:
         raise Unreadable(f"its shape is {_times(image.shape)}, which is no volume")

@@ -528,12 +528,14 @@ def test_a_singular_affine_is_unreadable(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-@pytest.mark.parametrize("damage", ["missing", "empty", "text", "half", "header"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "text", "half", "header", "offset"])
 def test_a_damaged_file_is_unreadable_without_its_path(tmp_path, suffix, damage):
     path = tmp_path / f"x{suffix}"
     write_map(path, np.random.default_rng(0).random(SHAPE))
     grid, whole = common_grid([path]), path.read_bytes()
     half = {"empty": b"", "text": b"<html>" * 99, "half": whole[: len(whole) // 2], "header": whole[:200]}
+    # Voxels that begin at byte 10^29.
+    half["offset"] = whole[:111] + bytes([95 if suffix == ".nii" else whole[111] ^ 255]) + whole[112:]
     path.unlink() if damage == "missing" else path.write_bytes(half[damage])
     with pytest.raises(Unreadable) as caught:
         read_cube(path, grid, 8)
