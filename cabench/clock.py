@@ -11,7 +11,7 @@ from cabench.memory import forget_peak, peak_memory
 
 
 class Clock:
-    """Runs from when it is made.
+    """Runs from when it is made; the peak that it tells is that since any clock was last made (Linux).
 
     Args:
         earlier: wall_s and cpu_s that count as spent already.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 # Written to it, 5 resets the high-water mark of the process (proc(5), Linux).
 _CLEAR = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
+STATUS = Path("/proc/self/status")
 
 
 def forget_peak() -> bool:
@@ -23,15 +23,15 @@ def forget_peak() -> bool:
 
 def peak_memory() -> int:
     """Return the most bytes held since `forget_peak`, or since the process began where nothing can be forgotten."""
-    if _STATUS.exists():
+    if STATUS.exists():
         # Not getrusage: its peak begins with that of the program that started this one.
-        return read_bytes(_STATUS, "VmHWM")
+        return read_bytes(STATUS, "VmHWM")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def held_memory() -> int:
     """Return the bytes that are held now (Linux)."""
-    return read_bytes(_STATUS, "VmRSS")
+    return read_bytes(STATUS, "VmRSS")
 
 
 def read_bytes(file: Path, name: str) -> int:

@@ -8,6 +8,15 @@ from pathlib import Path
 import cabench
 
 ROOT = Path(__file__).resolve().parent.parent
+# Linux counts the memory of the process that starts a program into its peak: a small one must do it, not pytest.
+MEASURE = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+sys.exit(code)
+"""
 
 
 def environment():
@@ -25,3 +34,10 @@ def run(command, folder, seconds=300, **more):
     return subprocess.run(
         words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=seconds, check=False, **more
     )
+
+
+def measured(command, folder, seconds=300):
+    """Run a command, which must succeed; return its seconds, its CPU-seconds and its peak memory in bytes."""
+    done = run([sys.executable, "-c", MEASURE, *command], folder, seconds)
+    assert done.returncode == 0, done.stderr
+    return tuple(map(float, done.stdout.split()))

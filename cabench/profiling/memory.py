@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from cabench.memory import forget_peak, held_memory, peak_memory, read_bytes
+from cabench.memory import STATUS, forget_peak, held_memory, peak_memory, read_bytes
 
-_STATUS, _MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
+_MEMORY = Path("/proc/meminfo")
 
 
 def peak_bytes(function: Callable[[], object], device: str = "cpu") -> int | None:
@@ -54,7 +54,7 @@ def bounded(device: str) -> Iterator[None]:
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = read_bytes(_STATUS, "VmData") + read_bytes(_MEMORY, "MemAvailable")
+    most = read_bytes(STATUS, "VmData") + read_bytes(_MEMORY, "MemAvailable")
     resource.setrlimit(resource.RLIMIT_DATA, (most if hard < 0 else min(most, hard), hard))
     try:
         yield

@@ -45,8 +45,10 @@ def enough(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def chosen() -> dict[tuple[str, str], dict[str, Any]]:
     """Return the row of the converged budget of every method and data set in the file."""
-    pairs = dict.fromkeys((row["method"], row["dataset"]) for row in written())
-    return {pair: enough([row for row in written() if (row["method"], row["dataset"]) == pair]) for pair in pairs}
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in written():
+        found.setdefault((row["method"], row["dataset"]), []).append(row)
+    return {pair: enough(rows) for pair, rows in found.items()}
 
 
 def double(method: str, dataset: str) -> None:
@@ -70,6 +72,8 @@ def main(names: list[str]) -> None:
         pairs = [(method, dataset) for dataset in names or find("dataset") for method in METHODS]
         for done in [pool.submit(double, *pair) for pair in pairs]:
             done.result()
+    for row in chosen().values():
+        print("converged:", row)
 
 
 def written() -> list[dict[str, str]]:

@@ -1,7 +1,6 @@
 """As many faces as the recipe of CelebA keeps: how fast they are prepared, in what memory, and despite a kill."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -13,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from processes import environment, measured
 from raw_files.celeba import HEIGHT, WIDTH, balanced, write_celeba
 
-import cabench as package
 from cabench.datasets.celeba_accessories import SIDE, CelebaAccessories
 from cabench.prepare import CHUNK_BYTES, JOURNAL
 from cabench.prepared import MANIFEST, partial_folder, prepared_folder
@@ -24,14 +23,6 @@ FACES, DISTINCT = 24_000, 200
 RATE = 400  # images a second on two cores
 PEAK = 1e9  # bytes
 CHUNKS = -(-FACES // (CHUNK_BYTES // (3 * SIDE * SIDE)))
-# Linux counts the memory of the process that started it into a child's peak: a small one must do it, not pytest.
-MEASURE = """
-import resource, subprocess, sys, time
-start = time.perf_counter()
-code = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-sys.exit(code)
-"""
 
 pytestmark = pytest.mark.slow
 
@@ -73,11 +64,8 @@ def root(raw, tmp_path):
 def undisturbed(raw, tmp_path_factory):
     """One preparation for all tests."""
     root = linked(raw, tmp_path_factory.mktemp("first") / "root")
-    command = [sys.executable, "-c", MEASURE, *prepare_in(root)]
-    done = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    seconds, kibibytes = map(float, done.stdout.split())
-    yield Undisturbed(prepared_folder(CelebaAccessories(), root), seconds, kibibytes * 1024)
+    seconds, _, peak = measured(prepare_in(root), root)
+    yield Undisturbed(prepared_folder(CelebaAccessories(), root), seconds, peak)
     shutil.rmtree(root)
 
 
@@ -90,10 +78,6 @@ def linked(raw, root):
 def prepare_in(root):
     words = ("data", "prepare", "celeba_accessories", "--data-root", str(root), "--jobs", "2")
     return [sys.executable, "-m", "cabench", *words]
-
-
-def environment():
-    return {**os.environ, "PYTHONPATH": str(Path(package.__file__).parent.parent)}
 
 
 def test_every_face_is_prepared_at_400_a_second_or_more(undisturbed):

@@ -1,13 +1,12 @@
 """5,016 records, with codes and predictions, become each report within ten CPU-seconds and 1 GB."""
 
 import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 from page_records import FACTORS, record
-from processes import environment
+from processes import measured
 from safetensors.numpy import save_file
 
 from cabench.codes import SPACES, Codes, Factor
@@ -17,13 +16,6 @@ from cabench.store import Store
 
 METHODS, DATASETS, SEEDS, ROWS = 19, 6, 44, 500
 MOST_SECONDS, MOST_BYTES = 10, 1e9
-# Waits for a program in a small process: Linux counts the memory of the one that starts a program as the program's.
-MEASURE = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
-"""
 pytestmark = pytest.mark.slow
 
 
@@ -54,10 +46,8 @@ def results(tmp_path_factory):
 @pytest.mark.parametrize("formats", ["html", "markdown,csv", "latex"])
 def test_a_report_takes_ten_seconds_and_a_gigabyte(results, tmp_path, formats):
     words = ["report", "--results", results, "--format", formats, "--out", tmp_path]
-    environ = environment() | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", MEASURE, sys.executable, "-m", "cabench", *map(str, words)]
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
-    seconds, most = map(float, done.stdout.split())
+    command = ["env", "OMP_NUM_THREADS=1", sys.executable, "-m", "cabench", *words]
+    _, seconds, most = measured(command, tmp_path)
     print(f"{formats}: {seconds:.1f} s of CPU, {most / 1e6:.0f} MB")
     assert seconds < MOST_SECONDS and most < MOST_BYTES
     if formats == "html":
