@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cabench import provenance
 from cabench.checkpoint import CHECKPOINT_FILE, Checkpoint
-from cabench.clock import Clock
 from cabench.codes import Splits
 from cabench.codes_file import CODES_FILE, kept, write_codes
 from cabench.cost import fit_cost
 from cabench.errors import NotWritten, UserError
 from cabench.measure import look
+from cabench.memory import forget_peak
 from cabench.method import Context
 from cabench.metrics.catalogue import FAMILIES
 from cabench.metrics.evaluate import evaluate_families
@@ -70,6 +70,7 @@ class Cell:
         Raises:
             NotWritten: the disk is full or read-only; that says nothing about the cell.
         """
+        forget_peak()  # of what this process did before
         checkpoint = self.checkpoint
         try:
             outcome = {"status": "done", "error": None} | self._measured(splits, ceilings, wanted, checkpoint, tell)
@@ -80,9 +81,14 @@ class Cell:
         took = checkpoint.clock.read() | {"resumed": checkpoint.resumed}
         return self._head() | outcome | self._origin(data_digest=digest, **took)
 
-    def failed(self, error: Exception | str, clock: Clock) -> Record:
-        """Return the record of a cell that failed before its data were at hand, or with the process that ran it."""
-        return self._head() | _failure(error) | self._origin(data_digest=None, **clock.read(), resumed=[])
+    def failed(self, error: Exception | str, took: Mapping[str, Any]) -> Record:
+        """Return the record of a cell that failed before its data were at hand, or with the process that ran it.
+
+        Args:
+            error: what happened.
+            took: what `cabench.clock` read.
+        """
+        return self._head() | _failure(error) | self._origin(data_digest=None, **took, resumed=[])
 
     def _head(self) -> Record:
         """Return what is known of the cell before it is run."""

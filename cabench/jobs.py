@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -18,7 +18,7 @@ from typing import Any
 
 from cabench.cell import Cell
 from cabench.claim import claim
-from cabench.clock import Clock
+from cabench.clock import Observer
 from cabench.errors import UserError
 from cabench.plan import Plan, dataset_key
 from cabench.spec import RunSpec
@@ -91,17 +91,17 @@ class _Process:
         process: the process.
         pipe: leads to it.
         lifeline: whose other end tells it that this process lives.
+        observer: sees what it takes since it was given the cell.
         spec: what it runs; None while it has nothing to do.
         data: the key of the data set that it has loaded.
-        clock: runs since it was given the cell.
     """
 
     process: ForkServerProcess
     pipe: Connection
     lifeline: Connection
+    observer: Observer
     spec: RunSpec | None = None
     data: tuple[str, str] | None = None
-    clock: Clock = field(default_factory=Clock)
 
 
 class _Pool:
@@ -144,7 +144,7 @@ class _Pool:
         process.start()
         theirs.close()
         their_line.close()
-        return _Process(process, pipe, lifeline)
+        return _Process(process, pipe, lifeline, _observer(process))
 
     def _next(self, one: _Process) -> RunSpec | None:
         """Take a cell: best one of the data set that the process has loaded, else one that no other has."""
@@ -165,7 +165,7 @@ class _Pool:
         except OSError:
             self._waiting.insert(0, spec)
         else:
-            one.spec, one.data, one.clock = spec, dataset_key(spec), Clock()
+            one.spec, one.data, one.observer = spec, dataset_key(spec), _observer(one.process)
 
     def _look_after(self, one: _Process) -> None:
         """Take what a process says; write the record of its cell if it died or must die."""
@@ -176,7 +176,7 @@ class _Pool:
             one.process.join()
             self._replace(one, _death(one.process.exitcode))
             return
-        if one.spec and (reason := self._beyond(one)):
+        if one.spec and (reason := self._beyond(one.observer)):
             one.process.kill()
             one.process.join()
             self._replace(one, reason)
@@ -194,15 +194,13 @@ class _Pool:
                 self._elsewhere[spec.run_id] = time.monotonic() + AGAIN
                 self._waiting.append(spec)
 
-    def _beyond(self, one: _Process) -> str:
+    def _beyond(self, observer: Observer) -> str:
         """Return which limit a cell is beyond, or nothing."""
-        import psutil
-
-        if one.clock.spent()["wall_s"] > self._limits.seconds:
+        observer.look()
+        if observer.wall_seconds() > self._limits.seconds:
             return f"it took more than the {self._limits.seconds:g} seconds of --time-limit"
-        with contextlib.suppress(psutil.Error):
-            if psutil.Process(one.process.pid).memory_info().rss > self._limits.gigabytes * 1e9:
-                return f"it took more than the {self._limits.gigabytes:g} GB of --memory-limit"
+        if observer.held_memory > self._limits.gigabytes * 1e9:
+            return f"it took more than the {self._limits.gigabytes:g} GB of --memory-limit"
         return ""
 
     def _replace(self, one: _Process, reason: str) -> None:
@@ -214,11 +212,16 @@ class _Pool:
             cell = Cell(spec, self._plan, self._store.folder(spec.run_id), self._options.device)
             with claim(self._store, spec.run_id) as claimed:
                 if claimed is not None:  # another launch may have taken the cell over already
-                    self._store.write(cell.failed(reason, one.clock))
+                    self._store.write(cell.failed(reason, one.observer.read()))
                     claimed.end()
                     self._watch(spec, "failed", 0, 0)
         if self._waiting:
             self._processes.append(self._start())
+
+
+def _observer(process: ForkServerProcess) -> Observer:
+    assert process.pid is not None, "the process was started"
+    return Observer(process.pid)
 
 
 def _death(code: int | None) -> str:

@@ -15,6 +15,7 @@ from cabench.errors import NotWritten, UserError, did_you_mean
 from cabench.fingerprint import stale
 from cabench.isolation import one_thread
 from cabench.measure import measure_again, outdated
+from cabench.memory import forget_peak
 from cabench.metrics.catalogue import families
 from cabench.metrics.evaluate import home_scores
 from cabench.metrics.evidence import Ceilings
@@ -133,6 +134,7 @@ class Worker:
         return record
 
     def _run(self, cell: Cell, tell: Tell) -> Record:
+        forget_peak()
         clock = Clock()
         tell("loading", 0, 0)
         try:
@@ -140,14 +142,14 @@ class Worker:
         except UserError:  # the data are missing: no cell of this data set can say anything
             raise
         except Exception as error:  # of the data set, whatever it is
-            return cell.failed(error, clock)
+            return cell.failed(error, clock.read())
         try:
             cell.method().accept(splits.train)
             ceilings = self._ceilings(cell.spec, splits, digest, tell)
         except NotWritten:
             raise
         except Exception as error:  # of the method, or of the ceiling
-            return cell.failed(error, clock)
+            return cell.failed(error, clock.read())
         return cell.run(splits, digest, ceilings, self._wanted, tell)
 
     def _ceilings(self, spec: RunSpec, splits: Splits, digest: str, tell: Tell) -> Ceilings:
