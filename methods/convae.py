@@ -27,6 +27,13 @@ class ConVAE(TotalCorrelationVAE):
             "*": {"epochs": 22, "common_beta": 0.5, "salient_beta": 0.5},
             "schizophrenia_mri": {"epochs": 29},
         },
+        "converged": {
+            "chexpert_subtypes": {"epochs": 176},
+            "cifar_mnist": {"epochs": 88},
+            "dsprites_grid": {"epochs": 88},
+            "odir_subtypes": {"epochs": 88},
+            "schizophrenia_mri": {"epochs": 58},
+        },
         "paper": {
             # As for CIFAR-10 + MNIST; nothing is published for ODIR, dSprites and schizophrenia.
             "*": {

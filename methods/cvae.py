@@ -44,6 +44,12 @@ class CVAE(ContrastiveVAE):
             "*": {"epochs": 28, "common_beta": 0.5, "salient_beta": 0.5},
             "schizophrenia_mri": {"epochs": 34},
         },
+        "converged": {
+            "chexpert_subtypes": {"epochs": 56},
+            "cifar_mnist": {"epochs": 224},
+            "dsprites_grid": {"epochs": 56},
+            "schizophrenia_mri": {"epochs": 68},
+        },
         "paper": {
             # The rate is Adam's default, as released; beyond CelebA nothing else is published.
             "*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 1e-3},

@@ -77,6 +77,12 @@ class DoubleInfoGAN(Generative):
             "*": {"epochs": 5, "batch_size": 64, "learning_rate": 3e-3, "reconstruction_weight": 10.0},
             "schizophrenia_mri": {"epochs": 6},
         },
+        "converged": {
+            "celeba_accessories": {"epochs": 10},
+            "chexpert_subtypes": {"epochs": 40},
+            "cifar_mnist": {"epochs": 40},
+            "odir_subtypes": {"epochs": 20},
+        },
         "paper": {
             # As for CIFAR-10 + MNIST; for radiographs and fundus images nothing is published. The configurations
             # say 1000 epochs (dSprites: 5000), but the last checkpoints that were evaluated are these.

@@ -46,6 +46,9 @@ class MMcVAE(ContrastiveVAE):
             "*": {"epochs": 24, "common_mmd_weight": 78.0, "salient_mmd_weight": 7.8},
             "schizophrenia_mri": {"epochs": 32},
         },
+        "converged": {
+            "dsprites_grid": {"epochs": 48},
+        },
         "paper": {
             # The authors of SepVAE have run it beside theirs. For CIFAR-10 + MNIST they left no settings: these are
             # theirs of the other data sets with their sizes for this one. Nothing is published for the rest.

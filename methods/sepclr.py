@@ -84,6 +84,11 @@ class SepCLR(EncoderPair):
             "dsprites_grid": {"mi_weight": 30.0},
             "schizophrenia_mri": {"mi_weight": 17.0, "epochs": 26},
         },
+        "converged": {
+            "cifar_mnist": {"epochs": 40},
+            "dsprites_grid": {"epochs": 40},
+            "odir_subtypes": {"epochs": 40},
+        },
         "paper": {
             "*": {
                 "backbone": "resnet18",

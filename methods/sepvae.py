@@ -42,6 +42,11 @@ class SepVAE(TotalCorrelationVAE):
             "*": {"epochs": 22, "learning_rate": 8e-3, "common_beta": 0.5, "salient_beta": 0.5},
             "schizophrenia_mri": {"epochs": 28},
         },
+        "converged": {
+            "cifar_mnist": {"epochs": 88},
+            "odir_subtypes": {"epochs": 44},
+            "schizophrenia_mri": {"epochs": 56},
+        },
         "paper": {
             # As for CIFAR-10 + MNIST; nothing is published for ODIR and dSprites.
             "*": {

@@ -80,6 +80,13 @@ class SRBVAE(Generative):
             "*": {"epochs": 6, "batch_size": 64, "adversarial_weight": 0.1},
             "schizophrenia_mri": {"epochs": 8},
         },
+        "converged": {
+            "chexpert_subtypes": {"epochs": 24},
+            "cifar_mnist": {"epochs": 48},
+            "dsprites_grid": {"epochs": 12},
+            "odir_subtypes": {"epochs": 12},
+            "schizophrenia_mri": {"epochs": 16},
+        },
         "paper": {
             # The rate is Adam's default, as released; beyond CelebA nothing else is published.
             "*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 1e-3},

@@ -4,7 +4,7 @@
 
 The quick tier's epochs are doubled until this no longer raises the CAscore of validation by more than GAIN,
 or until the next doubling would take more than LIMIT CPU-seconds. Each fit is a row of `converged.csv`; one that
-stands there is not run again. `chosen` reads the budgets out of the file.
+stands there is not run again. At the end the budgets are printed, as the table of README.md.
 """
 
 from __future__ import annotations
@@ -45,15 +45,20 @@ def enough(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def chosen() -> dict[tuple[str, str], dict[str, Any]]:
     """Return the row of the converged budget of every method and data set in the file."""
+    return {pair: enough(rows) for pair, rows in searched().items()}
+
+
+def searched() -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Return the rows of every method and data set in the file, the shortest fit first."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in written():
         found.setdefault((row["method"], row["dataset"]), []).append(row)
-    return {pair: enough(rows) for pair, rows in found.items()}
+    return found
 
 
 def double(method: str, dataset: str) -> None:
     """Double the budget of a method on a data set until it has settled or costs too much; a fit leaves a row."""
-    rows = [row for row in written() if (row["method"], row["dataset"]) == (method, dataset)]
+    rows: list[dict[str, Any]] = list(searched().get((method, dataset), []))
     epochs = int(rows[-1]["epochs"]) * 2 if rows else load_method(method, dataset=dataset).epochs
     while not settled(rows) and (not rows or 2 * float(rows[-1]["cpu_s"]) <= LIMIT):
         row = trial(method, dataset, {"epochs": epochs}) | {"epochs": epochs}
@@ -72,8 +77,27 @@ def main(names: list[str]) -> None:
         pairs = [(method, dataset) for dataset in names or find("dataset") for method in METHODS]
         for done in [pool.submit(double, *pair) for pair in pairs]:
             done.result()
-    for row in chosen().values():
-        print("converged:", row)
+    print(table())
+
+
+def table() -> str:
+    """Return what was found, in markdown: epochs and CAscore of the quick tier -> those of the converged one."""
+    found = searched()
+    datasets = sorted({dataset for _, dataset in found})
+    lines = ["| | " + " | ".join(f"`{name}`" for name in datasets) + " |", "|---" * (len(datasets) + 1) + "|"]
+    for method in METHODS:
+        cells = [_cell(found[method, name]) if (method, name) in found else "" for name in datasets]
+        lines.append(f"| `{method}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(rows: list[dict[str, Any]]) -> str:
+    """Return a cell of the table; a star says that the limit ended the search while training still helped."""
+    first, last = rows[0], enough(rows)
+    star = "" if settled(rows) else "*"
+    ends = [first] if first is last else [first, last]
+    epochs = " → ".join(str(row["epochs"]) for row in ends)
+    return f"{epochs}{star}, " + " → ".join(f"{float(row['CAscore']):.2f}".lstrip("0") for row in ends)
 
 
 def written() -> list[dict[str, str]]:
