@@ -38,7 +38,8 @@ def settled(rows: list[dict[str, Any]]) -> bool:
 def enough(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the first row whose doubling brought little, or the last one."""
     for row, doubled in pairwise(rows):
-        if float(doubled["CAscore"]) - float(row["CAscore"]) <= GAIN:
+        # Scores have three digits, as has their difference.
+        if round(float(doubled["CAscore"]) - float(row["CAscore"]), 3) <= GAIN:
             return row
     return rows[-1]
 
