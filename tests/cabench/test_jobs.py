@@ -23,7 +23,7 @@ def pool(plan, tmp_path):
 
 
 def process(pipe=None, **more):
-    return _Process(process=None, pipe=pipe, lifeline=None, **more)
+    return _Process(process=None, pipe=pipe, lifeline=None, observer=None, **more)
 
 
 def test_a_cell_that_a_dead_process_cannot_take_waits_for_another(pool, plan):
