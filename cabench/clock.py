@@ -36,7 +36,7 @@ class Clock:
 
     def read(self) -> dict[str, Any]:
         """Return when it started, what was spent, and the peak of memory in MB."""
-        return {"started": _written(self._started), **self.spent(), "peak_memory_mb": _megabytes(peak_memory())}
+        return _reading(self._started, **self.spent(), peak=peak_memory())
 
 
 class Observer:
@@ -75,12 +75,7 @@ class Observer:
 
     def read(self) -> dict[str, Any]:
         """Return what `Clock.read` does: CPU up to the last look, and the largest size at any look."""
-        return {
-            "started": _written(self._started),
-            "wall_s": round(self.wall_seconds(), 3),
-            "cpu_s": round(self._cpu, 3),
-            "peak_memory_mb": _megabytes(self._peak),
-        }
+        return _reading(self._started, self.wall_seconds(), self._cpu, self._peak)
 
 
 def _cpu_seconds_of(process: psutil.Process) -> float:
@@ -88,12 +83,14 @@ def _cpu_seconds_of(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _written(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")
-
-
-def _megabytes(size: float) -> float:
-    return round(size / 2**20, 1)
+def _reading(started: datetime, wall_s: float, cpu_s: float, peak: float) -> dict[str, Any]:
+    """Return what a record says of a piece of work; the peak is in bytes."""
+    return {
+        "started": started.isoformat(timespec="seconds"),
+        "wall_s": round(wall_s, 3),
+        "cpu_s": round(cpu_s, 3),
+        "peak_memory_mb": round(peak / 2**20, 1),
+    }
 
 
 def _cpu_seconds() -> float:

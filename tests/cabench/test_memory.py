@@ -20,6 +20,7 @@ def work():
         pass
 work()
 print("began", flush=True)
+input()
 held = b"1" * (200 * 2**20)
 work()
 print("worked", flush=True)
@@ -44,9 +45,11 @@ def test_a_clock_tells_the_peak_since_what_was_before_was_forgotten():
 
 
 def test_an_observer_tells_what_a_process_took_after_it_is_gone():
-    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", BUSY], **pipes)
     assert process.stdout.readline() == "began\n"
     observer = Observer(process.pid)
+    print(file=process.stdin, flush=True)
     assert process.stdout.readline() == "worked\n"
     observer.look()
     process.kill()

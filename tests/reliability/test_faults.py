@@ -47,7 +47,7 @@ def test_a_cell_whose_process_dies_or_takes_too_much_is_a_failed_cell_and_the_re
         "pca": "done",
     }
     took = {label: record["provenance"] for label, record in found.items()}
-    assert took["faulty[how=sleeping]"]["wall_s"] > 15 > took["faulty[how=sleeping]"]["cpu_s"]
+    assert took["faulty[how=sleeping]"]["wall_s"] > 15
     assert took["faulty[how=greedy]"]["peak_memory_mb"] * 2**20 > 1.2e9
     assert "SIGKILL" in found["faulty"]["error"]
     assert "15 seconds of --time-limit" in found["faulty[how=sleeping]"]["error"]
