@@ -179,12 +179,19 @@ class Batch:
         x: uint8 tensor (n, channels, ...), both groups present.
         y: int64 tensor (n,).
         labels: factor name -> float tensor (n,); empty unless `supervision = "attributes"`.
-
+        groups: the row numbers of the background and of the target, int64 tensors. Who makes a batch mostly knows
+            them; taken from `y`, as they are otherwise, they make the program wait for a GPU.
     """
 
     x: torch.Tensor
     y: torch.Tensor
     labels: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    groups: tuple[torch.Tensor, torch.Tensor] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.groups is None:
+            background, target = ((self.y == group).nonzero()[:, 0] for group in (0, 1))
+            object.__setattr__(self, "groups", (background, target))
 
 
 @dataclass(frozen=True)

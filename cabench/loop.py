@@ -117,8 +117,8 @@ def warm_up_cosine(step: int, total: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
 
-class _Batches(IterableDataset[Tensor]):
-    """Yields the row numbers of one batch after another, in a new order in each epoch."""
+class _Batches(IterableDataset[list[Tensor]]):
+    """Yields the row numbers of one batch after another, by group, in a new order in each epoch."""
 
     def __init__(self, y: np.ndarray, size: int, rng: np.random.Generator | None) -> None:
         self._y, self._size, self._rng = y, size, rng
@@ -126,9 +126,9 @@ class _Batches(IterableDataset[Tensor]):
     def __len__(self) -> int:
         return max(1, len(self._y) // self._size)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[list[Tensor]]:
         for rows in stratified_batches(self._y, self._size, self._rng):
-            yield torch.from_numpy(rows)
+            yield [torch.from_numpy(rows[self._y[rows] == group]) for group in (0, 1)]
 
 
 class _Module(pl.LightningModule):
@@ -151,7 +151,7 @@ class _Module(pl.LightningModule):
         self._validated: dict[str, float] = {}
         self._sums: dict[str, tuple[Tensor, int]] = {}
 
-    def loader(self, split: Split, shuffle: bool) -> DataLoader[Tensor]:
+    def loader(self, split: Split, shuffle: bool) -> DataLoader[list[Tensor]]:
         order = self._order if shuffle else None
         # A generator of its own: by default each pass over the data draws from the global one.
         own = torch.Generator()
@@ -197,12 +197,12 @@ class _Module(pl.LightningModule):
             new["lr_scheduler"]["scheduler"].load_state_dict(scheduler)
         return made
 
-    def training_step(self, rows: Tensor) -> None:
+    def training_step(self, groups: list[Tensor]) -> None:
         optimisers, schedulers = _listed(self.optimizers()), _listed(self.lr_schedulers())
         for player, optimiser, scheduler in zip(self._players, optimisers, schedulers, strict=True):
             with self._moving(player):
                 for _ in range(player.steps):
-                    loss = self._step("train", player, rows, self._draws)
+                    loss = self._step("train", player, groups, self._draws)
                     optimiser.zero_grad()
                     with record_function("backward"):
                         self.manual_backward(loss)
@@ -230,17 +230,19 @@ class _Module(pl.LightningModule):
         # The same views at every look, or the curve would show the draw.
         self._validation_draws = self._fresh_draws("validation")
 
-    def validation_step(self, rows: Tensor) -> None:
-        self._step("validation", self._players[-1], rows, self._validation_draws)
+    def validation_step(self, groups: list[Tensor]) -> None:
+        self._step("validation", self._players[-1], groups, self._validation_draws)
 
     def on_validation_epoch_end(self) -> None:
         self._validated = self._means("validation")
         self._sums = self._train_sums
 
-    def _step(self, part: str, player: Player, rows: Tensor, draws: Draws) -> Tensor:
+    def _step(self, part: str, player: Player, groups: list[Tensor], draws: Draws) -> Tensor:
         x, y, labels = self._sets[part]
-        rows = rows.to(x.device)
-        batch = Batch(x[rows], y[rows], {name: column[rows] for name, column in labels.items()})
+        rows = torch.cat(groups).to(x.device)
+        background, target = torch.arange(len(rows), device=x.device).split([len(group) for group in groups])
+        labels = {name: column[rows] for name, column in labels.items()}
+        batch = Batch(x[rows], y[rows], labels, (background, target))
         with record_function("losses"):
             terms = player.loss(batch, draws)
         loss = torch.stack([raw * weight for raw, weight in terms.values()]).sum()

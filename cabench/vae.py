@@ -55,12 +55,14 @@ class Latents:
     Attributes:
         x: images (n, channels, ...) in [0, 1].
         target: 1.0 for target rows, 0.0 for background rows (n,).
+        groups: the row numbers of both groups.
         common, salient: posteriors.
         c, s: samples of them; s is not zeroed for background rows.
     """
 
     x: Tensor
     target: Tensor
+    groups: tuple[Tensor, Tensor]
     common: Gaussian
     salient: Gaussian
     c: Tensor
@@ -180,11 +182,12 @@ class ContrastiveVAE(Generative):
         """Return posteriors and samples of a batch."""
         x = whole(batch.x, self.canvas_.size)
         target = batch.y.to(x.dtype)
-        common, salient = self.posteriors(x, target)
-        return Latents(x, target, common, salient, common.sample(draws.noise), salient.sample(draws.noise))
+        common, salient = self.posteriors(x, batch)
+        c, s = common.sample(draws.noise), salient.sample(draws.noise)
+        return Latents(x, target, batch.groups, common, salient, c, s)
 
-    def posteriors(self, x: Tensor, target: Tensor) -> tuple[Gaussian, Gaussian]:
-        """Return the common and the salient posterior of a batch, as training samples from them."""
+    def posteriors(self, x: Tensor, batch: Batch) -> tuple[Gaussian, Gaussian]:
+        """Return the common and the salient posterior of the images (n, channels, ...) of a batch, as trained."""
         return self.posterior("common", x), self.posterior("salient", x)
 
     def reconstruct(self, z: Latents) -> Tensor:
@@ -225,8 +228,8 @@ def with_discriminator(method: ContrastiveVAE, learning_rate: float, target_only
     def loss(batch: Batch, draws: Draws) -> Terms:
         with torch.no_grad():
             z = method.latents(batch, draws)
-        rows = z.target > 0 if target_only else torch.ones_like(z.target, dtype=torch.bool)
-        entropy = dependence_loss(method.networks_["discriminator"], z.c[rows], z.s[rows], draws.noise)
+        c, s = (z.c[z.groups[1]], z.s[z.groups[1]]) if target_only else (z.c, z.s)
+        entropy = dependence_loss(method.networks_["discriminator"], c, s, draws.noise)
         return {"cross_entropy": (entropy, 1.0)}
 
     model = tuple(name for name in method.networks_ if name != "discriminator")

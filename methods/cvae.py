@@ -84,7 +84,7 @@ class CVAE(ContrastiveVAE):
         terms = self.evidence(z)
         if self.tc == "none":
             return terms
-        discriminator, rows = self.networks_["discriminator"], z.target > 0
+        discriminator, rows = self.networks_["discriminator"], z.groups[1]
         # A mean over the batch like every other term: as published, an image counts the same in each.
         share = z.target.mean()
         logit = mean_logit(discriminator, z.c[rows], z.s[rows])

@@ -82,7 +82,7 @@ class MMcVAE(ContrastiveVAE):
     def training_loss(self, batch: Batch, draws: Draws) -> Terms:
         """Return the evidence and both MMDs, of samples and never cut off at 0 (M5)."""
         z = self.latents(batch, draws)
-        background, target = z.target == 0, z.target > 0
+        background, target = z.groups
         # As many zeros as background rows have the same mean kernels as one.
         nothing = z.s.new_zeros(1, z.s.shape[1])
         return self.evidence(z) | {
@@ -90,18 +90,18 @@ class MMcVAE(ContrastiveVAE):
             "mmd_salient": (mmd(z.s[background], nothing), self.salient_mmd_weight),
         }
 
-    def posteriors(self, x: Tensor, target: Tensor) -> tuple[Gaussian, Gaussian]:
+    def posteriors(self, x: Tensor, batch: Batch) -> tuple[Gaussian, Gaussian]:
         """Return the posteriors of a batch."""
         if self.track == "matched":
-            return super().posteriors(x, target)
-        common, salient = (_separately(self.networks_[space], x, target) for space in SPACES)
+            return super().posteriors(x, batch)
+        common, salient = (_separately(self.networks_[space], x, batch.groups) for space in SPACES)
         return Gaussian.of(common), Gaussian.of(salient)
 
     def reconstruct(self, z: Latents) -> Tensor:
         """Return a batch decoded from its samples, with s exactly 0 for background rows."""
         if self.track == "matched":
             return super().reconstruct(z)
-        return _separately(self.networks_["decoder"], torch.cat([z.c, z.s * z.target[:, None]], 1), z.target)
+        return _separately(self.networks_["decoder"], torch.cat([z.c, z.s * z.target[:, None]], 1), z.groups)
 
     def native_side(self, stored: int) -> int:
         """Return the published side."""
@@ -127,8 +127,7 @@ class MMcVAE(ContrastiveVAE):
         return {"common": encoder(self.common_dim), "salient": encoder(self.salient_dim), "decoder": decoder}
 
 
-def _separately(network: nn.Module, rows: Tensor, target: Tensor) -> Tensor:
+def _separately(network: nn.Module, rows: Tensor, groups: tuple[Tensor, Tensor]) -> Tensor:
     """Return a network's outputs of rows (n, ...), the background rows forwarded first and the target rows then."""
-    groups = [(target == group).nonzero()[:, 0] for group in (0, 1)]
     outputs = torch.cat([network(rows[group]) for group in groups])
     return outputs[torch.cat(groups).argsort()]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cabench.augment.views import Canvas
-from cabench.codes import Split
+from cabench.codes import Batch, Split
 from cabench.losses.gaussian import kl_of_variances
 from cabench.method import Settings
 from cabench.methods._neurospin import PUBLISHED, TotalCorrelationVAE
@@ -97,10 +97,10 @@ class SepVAE(TotalCorrelationVAE):
         networks["classifier"] = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 1))
         return networks
 
-    def posteriors(self, x: Tensor, target: Tensor) -> tuple[Gaussian, Gaussian]:
+    def posteriors(self, x: Tensor, batch: Batch) -> tuple[Gaussian, Gaussian]:
         """Return the posteriors, the salient one of background rows with its fixed variance."""
-        common, salient = super().posteriors(x, target)
-        logvar = torch.where(target[:, None] > 0, salient.logvar, math.log(self.background_variance))
+        common, salient = super().posteriors(x, batch)
+        logvar = torch.where(batch.y[:, None] > 0, salient.logvar, math.log(self.background_variance))
         return common, replace(salient, logvar=logvar)
 
     def evidence(self, z: Latents) -> Terms:

@@ -30,7 +30,7 @@ class SimCLRTarget(TwoViews):
 
     def training_loss(self, batch: Batch, draws: Draws) -> Terms:
         """Return alignment and uniformity of two views of the target rows; exact zeros for fewer than two."""
-        target = batch.x[batch.y == 1]
+        target = batch.x[batch.groups[1]]
         if len(target) < 2:  # BatchNorm has nothing to measure
             nothing = sum((0.0 * p.sum() for p in self.networks_.parameters()), batch.y.new_zeros(()))
             return {"alignment": (nothing, 1.0), "uniformity": (nothing, 1.0)}

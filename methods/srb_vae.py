@@ -138,7 +138,7 @@ class SRBVAE(Generative):
         data, drawn = self.of_data(batch, draws), self.of_prior(target, draws)
         rebuilt = self.generate(data.c, data.s)
         return {
-            **self.adversarial_terms(data, drawn, target),
+            **self.adversarial_terms(data, drawn, batch.groups),
             "reconstruction": ((rebuilt - data.images).square().flatten(1).sum(1).mean(), 1.0),
             "latent": (self.latent_error(drawn, target, draws), self.latent_weight),
         }
@@ -148,27 +148,28 @@ class SRBVAE(Generative):
         target = batch.y == 1
         with torch.no_grad():
             data, drawn = self.of_data(batch, draws), self.of_prior(target, draws)
-        return {"cross_entropy": (self.cross_entropy(data, drawn, target), 1.0)}
+        return {"cross_entropy": (self.cross_entropy(data, drawn, batch.groups), 1.0)}
 
-    def adversarial_terms(self, data: Joint, drawn: Joint, target: Tensor) -> Terms:
+    def adversarial_terms(self, data: Joint, drawn: Joint, groups: tuple[Tensor, Tensor]) -> Terms:
         """Return what the model minimises beside the errors: data move the encoder, drawn images the decoder."""
         if self.objective == "official_joint":
-            return {"cross_entropy": (self.cross_entropy(data, drawn, target), self.adversarial_weight)}
+            return {"cross_entropy": (self.cross_entropy(data, drawn, groups), self.adversarial_weight)}
         return {
-            "ratio_data": (-self.log_ratios(data, target).mean(), self.adversarial_weight),
-            "ratio_drawn": (self.log_ratios(drawn, target).mean(), self.adversarial_weight),
+            "ratio_data": (-self.log_ratios(data, groups).mean(), self.adversarial_weight),
+            "ratio_drawn": (self.log_ratios(drawn, groups).mean(), self.adversarial_weight),
         }
 
-    def cross_entropy(self, data: Joint, drawn: Joint, target: Tensor) -> Tensor:
+    def cross_entropy(self, data: Joint, drawn: Joint, groups: tuple[Tensor, Tensor]) -> Tensor:
         """Return the loss of the discriminators: 0 is data, 1 is drawn."""
-        return (F.softplus(self.log_ratios(data, target)) + F.softplus(-self.log_ratios(drawn, target))).mean()
+        return (F.softplus(self.log_ratios(data, groups)) + F.softplus(-self.log_ratios(drawn, groups))).mean()
 
-    def log_ratios(self, joint: Joint, target: Tensor) -> Tensor:
+    def log_ratios(self, joint: Joint, groups: tuple[Tensor, Tensor]) -> Tensor:
         """Return the log-ratios (n,), background rows first; those are judged without their salient code."""
         of_background, of_target = (self.networks_[name] for name in DISCRIMINATORS)
+        background, target = groups
         both = torch.cat([joint.c, joint.s], 1)
-        background = of_background(joint.images[~target], joint.c[~target])
-        return torch.cat([background, of_target(joint.images[target], both[target])])
+        ratios = of_background(joint.images[background], joint.c[background])
+        return torch.cat([ratios, of_target(joint.images[target], both[target])])
 
     def of_data(self, batch: Batch, draws: Draws) -> Joint:
         """Return images with samples of their codes; background images have the reference."""

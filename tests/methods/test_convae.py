@@ -95,7 +95,8 @@ def planted(method, values):
     c = torch.zeros(len(values), 6)
     c[:, 0] = torch.tensor(values)
     nothing = Gaussian(c, c)
-    return Latents(c, c[:, 0], nothing, nothing, c, torch.zeros(len(values), 5))
+    # No term of these looks at images or groups.
+    return Latents(c, c[:, 0], (c, c), nothing, nothing, c, torch.zeros(len(values), 5))
 
 
 def test_each_term_reaches_its_own_networks(fit, make_split):

@@ -134,7 +134,8 @@ def planted(n=512, dim=4):
     c = torch.randn(n, dim, generator=generator)
     s = c + 0.05 * torch.randn(n, dim, generator=generator)
     nothing = Gaussian(torch.zeros(n, dim), torch.zeros(n, dim))
-    return Latents(torch.zeros(n, 3, 16, 16), torch.ones(n), nothing, nothing, c, s)
+    groups = torch.arange(0), torch.arange(n)
+    return Latents(torch.zeros(n, 3, 16, 16), torch.ones(n), groups, nothing, nothing, c, s)
 
 
 def train_on_planted(method, z, terms):

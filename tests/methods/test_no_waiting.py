@@ -11,8 +11,24 @@ from cabench.losses import backends
 from cabench.spec import signature_defaults
 from cabench.testing import SMALL, tiny_split
 
-# Other methods take terms of the rows of one group alone, whose number shapes what follows.
-WITHOUT = ("cvae", "dann", "double_infogan", "sepclr", "simclr", "supervised", "supervised_y")
+CASES = [
+    ("convae", {}),
+    ("cvae", {"tc": "adversarial"}),
+    ("cvae", {"tc": "official_joint"}),
+    ("dann", {}),
+    ("double_infogan", {}),
+    ("mmcvae", {}),
+    ("mmcvae", {"track": "native"}),
+    ("sepclr", {}),
+    ("sepvae", {}),
+    ("simclr", {}),
+    ("simclr_target", {}),
+    ("srb_vae", {}),
+    ("supervised", {}),
+    ("supervised_y", {}),
+]
+# How many images know an attribute, only their labels say.
+ASKS = {"sepclr_attributes"}
 
 
 class Waits(TorchDispatchMode):
@@ -31,23 +47,31 @@ class Waits(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def waits(name, batches):
+def waits(name, params, batches):
     """Return what an epoch of so many batches asked for."""
     cls, size = registry.find("method")[name].load(), 24
     known = signature_defaults(cls)
     small = {key: value for key, value in SMALL.items() if key in known} | {"epochs": 1, "batch_size": size}
+    small |= params
     with Waits() as seen:
         cls(**small).fit(tiny_split(n=size * batches))
     return seen.seen
 
 
-@pytest.mark.parametrize("name", WITHOUT)
-def test_a_longer_epoch_waits_no_more_often(name, monkeypatch):
+@pytest.mark.parametrize(("name", "params"), CASES)
+def test_a_longer_epoch_waits_no_more_often(name, params, monkeypatch):
     # The tiles of the CPU look at their sums; a GPU has Triton's kernels, which do not.
     monkeypatch.setattr(backends, "choose", lambda x: "reference")
-    short, long = waits(name, 2), waits(name, 6)
+    short, long = waits(name, params, 2), waits(name, params, 6)
     assert short["_local_scalar_dense"] > 0  # the means of the epoch
     assert long == short
+
+
+def test_every_trained_method_is_looked_at():
+    trained = {
+        name for name, found in registry.find("method").items() if "epochs" in signature_defaults(found.load())
+    }
+    assert trained == {name for name, _ in CASES} | ASKS
 
 
 def test_a_mask_is_seen():

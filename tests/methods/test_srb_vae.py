@@ -183,7 +183,7 @@ def test_the_model_works_against_its_discriminators_and_in_the_released_objectiv
         adversarial = sum(raw for name, (raw, _) in terms.items() if name not in ("reconstruction", "latent"))
         ours = gradients(method, adversarial)
         data, drawn = method.of_data(batch, noise := draws()), method.of_prior(batch.y == 1, noise)
-        theirs = gradients(method, method.cross_entropy(data, drawn, batch.y == 1))
+        theirs = gradients(method, method.cross_entropy(data, drawn, batch.groups))
         model = ("common", "salient", "decoder")
         return [torch.nn.functional.cosine_similarity(ours[name], theirs[name], dim=0).item() for name in model]
 

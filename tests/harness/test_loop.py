@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from cabench.augment.views import whole
-from cabench.codes import Split
+from cabench.codes import Batch, Split
 from cabench.params import count, rate
 from cabench.train import LightningMethod, Player
 
@@ -24,13 +25,14 @@ class Duel(LightningMethod):
     learning_rate: float = rate(1e-2)
 
     def build(self, train, view):
-        self.seen_, self.asked_ = [], []
+        self.seen_, self.asked_, self.batches_ = [], [], []
         return {name: nn.Sequential(nn.Linear(16, 3), nn.BatchNorm1d(3)) for name in ("first", "second")}
 
     def players(self):
         return [Player(name, (name,), self.training_loss, self.learning_rate) for name in ("first", "second")]
 
     def training_loss(self, batch, draws):
+        self.batches_.append(batch)
         standing = {name: network.state_dict() for name, network in self.networks_.items()}
         self.seen_.append(
             {(name, what): standing[name][key].clone() for name in standing for what, key in STATE.items()}
@@ -54,3 +56,23 @@ def test_a_step_moves_the_parameters_and_the_statistics_of_its_own_networks_alon
         moved = {key for key in before if not torch.equal(before[key], after[key])}
         assert moved == {(own, what) for what in STATE}
     assert all(p.requires_grad for p in method.networks_.parameters())
+
+
+@pytest.mark.parametrize("y", [np.arange(17) % 3 == 0, np.arange(16) % 2, np.zeros(16)])
+def test_the_groups_of_a_batch_are_its_rows_of_each_group(y, monkeypatch):
+    monkeypatch.setattr(Duel, "needs_both_groups", False)
+    y = y.astype(np.int64)
+    x = np.repeat(np.arange(len(y), dtype=np.uint8), 16).reshape(-1, 1, 4, 4)
+    batches = Duel().fit(Split(x, y)).batches_
+    assert len(batches) == 8
+    for batch in batches:
+        assert torch.equal(batch.y, torch.from_numpy(y)[batch.x[:, 0, 0, 0].long()])
+        background, target = batch.groups
+        assert batch.y[background].tolist() == [0] * len(background)
+        assert batch.y[target].tolist() == [1] * len(target)
+        assert sorted([*background.tolist(), *target.tolist()]) == list(range(len(batch.y)))
+
+
+def test_a_batch_finds_its_groups_by_itself():
+    background, target = Batch(torch.zeros(5, 1, 4, 4), torch.tensor([1, 0, 0, 1, 0])).groups
+    assert background.tolist() == [1, 2, 4] and target.tolist() == [0, 3]
