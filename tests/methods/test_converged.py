@@ -1,11 +1,13 @@
 """The budgets of the converged tier are those of the search in docs/tuning, found by its rule."""
 
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from cabench import load_method
+from cabench.registry import find
 
 TUNING = Path(__file__).parents[2] / "docs" / "tuning"
 
@@ -43,6 +45,15 @@ def test_every_method_that_was_searched_trains_as_long_as_was_found(converge):
         method = load_method(name, tier="converged", dataset=dataset)
         assert method.epochs == int(row["epochs"]), (name, dataset)
         assert float(row["cpu_s"]) <= converge.LIMIT, (name, dataset)
+
+
+def test_without_a_search_the_converged_tier_is_the_quick_one(converge):
+    searched = converge.chosen()
+    others = [pair for pair in product(find("method"), find("dataset")) if pair not in searched]
+    assert others
+    for name, dataset in others:
+        converged, quick = (load_method(name, tier=tier, dataset=dataset) for tier in ("converged", "quick"))
+        assert vars(converged) == vars(quick), (name, dataset)
 
 
 def test_the_converged_tier_changes_epochs_alone(converge):
