@@ -1,5 +1,6 @@
-"""The budgets of the converged tier are those of the search in docs/tuning, found by its rule."""
+"""The converged tier: its budgets are those of the search in docs/tuning, and its table is the one told there."""
 
+import csv
 import sys
 from itertools import product
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 from cabench import load_method
 from cabench.registry import find
 
-TUNING = Path(__file__).parents[2] / "docs" / "tuning"
+ROOT = Path(__file__).parents[2]
+TUNING = ROOT / "docs" / "tuning"
+VAES = ("cvae", "convae", "mmcvae", "sepvae", "srb_vae")
 
 
 @pytest.fixture
@@ -65,3 +68,29 @@ def test_the_converged_tier_changes_epochs_alone(converge):
 
 def test_the_documentation_shows_what_was_found(converge):
     assert converge.table() in (TUNING / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_documentation_shows_the_scores_of_the_committed_table():
+    with (ROOT / "results" / "converged" / "leaderboard.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["name"] == "CAscore"]
+    scores = {(row["method"], row["dataset"]): row for row in rows}
+    datasets = sorted(find("dataset"))
+
+    def line(name, cells):
+        return f"| {name} | " + " | ".join(cells) + " |"
+
+    def best(dataset):
+        return max(VAES, key=lambda name: float(scores[name, dataset]["mean"]))
+
+    shown = (TUNING / "README.md").read_text(encoding="utf-8")
+    for name in ("sepclr", "double_infogan", "pca", "simclr"):
+        assert line(f"`{name}`", [score(scores[name, dataset]) for dataset in datasets]) in shown
+    cells = [f"{score(scores[best(dataset), dataset])}, `{best(dataset)}`" for dataset in datasets]
+    assert line("best contrastive VAE", cells) in shown
+
+
+def score(row):
+    """Return a mean and half of its interval as tables write them, without the zeros before the points."""
+    mean, half = float(row["mean"]), (float(row["high"]) - float(row["low"])) / 2
+    written = f"{mean:.2f}" + (f" ± {half:.2f}" if half >= 0.005 else "")
+    return written.replace("0.", ".")
