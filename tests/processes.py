@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cabench
@@ -41,3 +42,11 @@ def measured(command, folder, seconds=300):
     done = run([sys.executable, "-c", MEASURE, *command], folder, seconds)
     assert done.returncode == 0, done.stderr
     return tuple(map(float, done.stdout.split()))
+
+
+def wait_until(condition, seconds=60):
+    """Wait for what another process does, and fail if it does not happen."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.005)

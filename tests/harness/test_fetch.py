@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from processes import wait_until
 
 import cabench as package
 from cabench.dataset import RawFile
@@ -229,7 +229,7 @@ def test_kill_9_leaves_no_file_under_its_final_name_and_the_next_call_resumes(se
     where = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parent.parent)}
     process = subprocess.Popen([sys.executable, "-c", code], env=where)
     part = tmp_path / "sub/raw.bin.part"
-    wait_for(lambda: part.exists() and part.stat().st_size)
+    wait_until(lambda: part.exists() and part.stat().st_size)
     process.send_signal(signal.SIGKILL)
     process.wait()
     server.released.set()
@@ -237,13 +237,6 @@ def test_kill_9_leaves_no_file_under_its_final_name_and_the_next_call_resumes(se
     have = part.stat().st_size
     assert fetch(file, tmp_path).read_bytes() == CONTENT
     assert [asked for _, asked in server.requests] == [None, f"bytes={have}-"]
-
-
-def wait_for(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_an_alternative_serves_as_well_and_is_not_hashed(tmp_path):

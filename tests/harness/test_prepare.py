@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from processes import wait_until
 
 import cabench as package
 from cabench import prepare as preparing
@@ -137,15 +138,10 @@ def in_a_process(root, **environment):
         "prepare.CHUNK_BYTES = toy.CHUNK\n"
         "prepare.prepare(toy.Specks(), Path(sys.argv[2]), jobs=2)\n"
     )
-    where = {"PYTHONPATH": str(Path(package.__file__).parent.parent), **environment}
+    # The package, and what this file imports.
+    folders = Path(package.__file__).parent.parent, Path(__file__).parent.parent
+    where = {"PYTHONPATH": os.pathsep.join(map(str, folders)), **environment}
     return subprocess.Popen([sys.executable, "-c", code, __file__, str(root)], env={**os.environ, **where})
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_pixels_and_labels_stand_in_the_same_order_with_the_parts_together(root):
@@ -218,7 +214,7 @@ def test_kill_9_leaves_no_folder_and_the_next_call_ends_with_the_same_manifest(r
     process = in_a_process(root, SPECKS_DELAY="1")
     folder = prepared_folder(Specks(), root)
     journal = folder.with_name(folder.name + ".partial") / "journal.jsonl"
-    wait_for(lambda: journal.exists() and len(journal.read_text().splitlines()) > 8)
+    wait_until(lambda: journal.exists() and len(journal.read_text().splitlines()) > 8)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not folder.exists()
@@ -511,7 +507,7 @@ def test_remove_takes_every_trace_and_no_raw_file(root, monkeypatch):
 def test_remove_does_not_pull_the_rug_from_under_a_preparation(root):
     process = in_a_process(root, SPECKS_DELAY="1")
     folder = prepared_folder(Specks(), root)
-    wait_for(lambda: folder.with_name(folder.name + ".partial").exists())
+    wait_until(lambda: folder.with_name(folder.name + ".partial").exists())
     with pytest.raises(UserError, match="is being prepared by another process"):
         remove(folder)
     assert process.wait(timeout=120) == 0

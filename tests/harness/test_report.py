@@ -6,11 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from conftest import PLUGINS
+from processes import wait_until
 
 import cabench as package
 from cabench.execute import execute
@@ -109,11 +109,3 @@ def test_watching_follows_the_records_until_it_is_interrupted(results, tmp_path)
         assert "No longer watching" in process.stderr.read()
     finally:
         process.kill()
-
-
-def wait_until(condition, seconds=60):
-    """Wait, and fail if it does not happen."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.1)
