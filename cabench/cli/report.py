@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,15 +62,21 @@ def command(
     wanted = formats.split(",") + (["latex"] if paper and "latex" not in formats.split(",") else [])
     published = tuple(read_published(PUBLISHED / f"{paper}.csv") if paper else ())
     store = Store(results)
+
+    def render() -> None:
+        report = gather(store, chosen)
+        if not watch:
+            print_boards(console(), list(boards(report)))
+        for sentence in report.unread:
+            click.echo(sentence, err=True)
+        for path in write_report(Made(report, store, published, plugins, data_root), wanted, out or results):
+            click.echo(f"Written: {path}")
+
     with _uncollected():
-        for _ in _changes(results) if watch else [None]:
-            report = gather(store, chosen)
-            if not watch:
-                print_boards(console(), list(boards(report)))
-            for sentence in report.unread:
-                click.echo(sentence, err=True)
-            for path in write_report(Made(report, store, published, plugins, data_root), wanted, out or results):
-                click.echo(f"Written: {path}")
+        if watch:
+            _follow(results, render)
+        else:
+            render()
 
 
 @contextmanager
@@ -83,8 +89,8 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _changes(results: Path) -> Iterator[None]:
-    """Yield at once, and again whenever a record has come, gone or changed; ends with Ctrl-C."""
+def _follow(results: Path, render: Callable[[], None]) -> None:
+    """Render at once, and again whenever a record has come, gone or changed; ends with Ctrl-C, even amid a page."""
     seen: dict[Path, int] = {}
     click.echo("Watching; Ctrl-C ends it.", err=True)
     try:
@@ -92,7 +98,7 @@ def _changes(results: Path) -> Iterator[None]:
             now = {path: path.stat().st_mtime_ns for path in (results / "runs").glob("*/record.json")}
             if now != seen or not seen:
                 seen = now
-                yield
+                render()
                 gc.collect()
             time.sleep(POLL)
     except KeyboardInterrupt:

@@ -109,3 +109,12 @@ def test_watching_follows_the_records_until_it_is_interrupted(results, tmp_path)
         assert "No longer watching" in process.stderr.read()
     finally:
         process.kill()
+
+
+def test_an_interrupt_amid_a_page_ends_the_watch_as_well(inside, results, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cabench.report.write.write_report", interrupted)
+    done = inside("report", "--watch")
+    assert done.returncode == 0 and done.stderr.endswith("No longer watching.\n")
