@@ -1,4 +1,7 @@
-"""Fingerprints of plugins: they change when the code that makes a number does, not with comments or layout."""
+"""Fingerprints of plugins: they change when the code that makes a number does, not with comments or layout.
+
+A method's table of settings does not count: what it says of a run stands in that run's spec.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +90,7 @@ def _read(file: Path, packages: frozenset[str]) -> tuple[str, list[tuple[str, Pa
 
 
 def _canonical(node: Any) -> Any:
-    """Return a syntax tree as nested tuples, alike for all versions of Python, docstrings left out."""
+    """Return a syntax tree as nested tuples, alike for all versions of Python; docstrings and settings left out."""
     if isinstance(node, list):
         return tuple(map(_canonical, node))
     if not isinstance(node, ast.AST):
@@ -96,4 +99,12 @@ def _canonical(node: Any) -> Any:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     if isinstance(node, documented) and ast.get_docstring(node, clean=False):
         fields["body"] = node.body[1:]
+    if isinstance(node, ast.ClassDef):
+        fields["body"] = [one for one in fields["body"] if not _is_settings(one)]
     return type(node).__name__, *((name, _canonical(value)) for name, value in sorted(fields.items()))
+
+
+def _is_settings(node: ast.stmt) -> bool:
+    """Return whether a statement of a class assigns `settings` (see `cabench.method.Method`)."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return any(isinstance(target, ast.Name) and target.id == "settings" for target in targets)

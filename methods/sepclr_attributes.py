@@ -21,6 +21,7 @@ from cabench.train import Draws, EncoderPair, Terms
 
 WIDTH = 0.025  # of the kernel of a continuous attribute; also its temperature in the null term
 CLASS_WIDTH = 5e-6  # of that of a class: nothing is left of it between two numbers of classes
+APART = -10.0  # of two rows without a value, and of these and any value: far beyond either kernel
 # Nothing is published for volumes: the 2-D widths would cost ten times an image of 64x64.
 NATIVE_WIDTHS = {2: (512, 256, 128, 64, 32), 3: (128, 64, 32, 32, 32)}
 NATIVE_SIDE = {2: 64, 3: 32}
@@ -128,13 +129,17 @@ class SepCLRAttributes(EncoderPair):
         factor, column = self.attributes_[unit], s[:, unit : unit + 1]
         values = batch.labels[factor.name]
         low, width = self.ranges_[factor.name]
-        rows = (batch.y == 1) & ~values.isnan()
-        known = values[rows] if factor.classes else (values[rows] - low) / width
+        known = (batch.y == 1) & ~values.isnan()
+        # Weights rather than a choice of rows, for which a GPU would wait: a row without a value is like no other.
+        apart = APART * torch.arange(1, len(s) + 1, dtype=values.dtype, device=values.device)
+        placed = torch.where(known, values if factor.classes else (values - low) / width, apart)
+        over_all = supervised_alignment(column, placed, CLASS_WIDTH if factor.classes else WIDTH)
+        n, m = len(s), known.sum()
         tau = TEMPERATURE if factor.classes else WIDTH
         background = (batch.y == 0).to(s.dtype)
         return {
             "uniformity_salient": uniformity(zeroed[:, unit : unit + 1]),
-            "attributes": supervised_alignment(column[rows], known, CLASS_WIDTH if factor.classes else WIDTH) / 2,
+            "attributes": over_all * (n * (n - 1) / (m * (m - 1)).clamp(min=1)) / 2,
             "null": alignment(column, torch.zeros_like(column), weights=background, tau=tau) / 2,
         }
 

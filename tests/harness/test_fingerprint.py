@@ -63,6 +63,15 @@ def test_comments_docstrings_and_layout_change_nothing(mine, changed):
 
 
 @pytest.mark.parametrize(
+    "table", ["settings = {}", "settings: ClassVar[Settings] = {'quick': {'*': {'epochs': 3}}}"]
+)
+def test_settings_change_nothing_for_they_stand_in_the_spec(mine, table):
+    name = '    name = "mine"\n'
+    assert mine(plugin=PLUGIN.replace(name, f"{name}    {table}\n")) == mine()
+    assert mine(plugin=f"{PLUGIN}\n{table}\n") != mine()
+
+
+@pytest.mark.parametrize(
     "changed",
     [
         {"plugin": PLUGIN.replace("scale(x)", "scale(x) + 1")},
