@@ -26,8 +26,21 @@ COLUMNS = ("method", "dataset", "epochs", "info", "leak", "CAscore", "cpu_s", "t
 GAIN = 0.02
 LIMIT = 400.0
 WORKERS = 2
-# Methods whose common and salient code compete, and the floor that they are compared with.
-METHODS = ("sepclr", "cvae", "convae", "mmcvae", "sepvae", "srb_vae", "double_infogan", "simclr")
+METHODS = (
+    "sepclr",
+    "sepclr_attributes",
+    "cvae",
+    "convae",
+    "mmcvae",
+    "sepvae",
+    "srb_vae",
+    "double_infogan",
+    "simclr",
+    "simclr_target",
+    "dann",
+    "supervised_y",
+    "supervised",
+)
 
 
 def settled(rows: list[dict[str, Any]]) -> bool:
@@ -75,7 +88,7 @@ def main(names: list[str]) -> None:
     if not FILE.exists():
         FILE.write_text(",".join(COLUMNS) + "\n")
     with ProcessPoolExecutor(WORKERS) as pool:
-        pairs = [(method, dataset) for dataset in names or find("dataset") for method in METHODS]
+        pairs = [(method, dataset) for method in METHODS for dataset in names or find("dataset")]
         for done in [pool.submit(double, *pair) for pair in pairs]:
             done.result()
     print(table())
