@@ -56,7 +56,7 @@ class Plan:
 
     def fingerprints(self, spec: RunSpec) -> dict[str, str]:
         """Return the fingerprints of the plugins of a cell of this plan, by kind."""
-        return fingerprints(method=self.methods[spec.method], dataset=self.datasets[spec.dataset])
+        return fingerprints(spec.tier, method=self.methods[spec.method], dataset=self.datasets[spec.dataset])
 
 
 def make_plan(

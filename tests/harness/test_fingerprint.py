@@ -40,11 +40,11 @@ def mine(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
 
-    def read(plugin=PLUGIN, helper=HELPER):
+    def read(plugin=PLUGIN, helper=HELPER, tier="quick"):
         (folder / "plugin.py").write_text(plugin)
         (folder / "helper.py").write_text(helper)
         forget()
-        return fingerprint(folder / "plugin.py", "mine.plugin")
+        return fingerprint(folder / "plugin.py", "mine.plugin", tier)
 
     return read
 
@@ -62,13 +62,30 @@ def test_comments_docstrings_and_layout_change_nothing(mine, changed):
     assert mine(**changed) == mine()
 
 
-@pytest.mark.parametrize(
-    "table", ["settings = {}", "settings: ClassVar[Settings] = {'quick': {'*': {'epochs': 3}}}"]
-)
-def test_settings_change_nothing_for_they_stand_in_the_spec(mine, table):
+SETTINGS = {
+    "quick": "{'*': {'epochs': 3}}",
+    "smoke": "{'*': {'epochs': 1}}",
+    "converged": "{'odir_subtypes': {'epochs': 9}}",
+}
+
+
+def with_settings(**tiers):
+    table = ", ".join(f"'{tier}': {words}" for tier, words in (SETTINGS | tiers).items())
     name = '    name = "mine"\n'
-    assert mine(plugin=PLUGIN.replace(name, f"{name}    {table}\n")) == mine()
-    assert mine(plugin=f"{PLUGIN}\n{table}\n") != mine()
+    return PLUGIN.replace(name, f"{name}    settings: ClassVar[Settings] = {{{table}}}\n")
+
+
+@pytest.mark.parametrize("tier", ["smoke", "quick", "converged"])
+def test_settings_count_for_the_tiers_that_use_them(mine, tier):
+    changed = {
+        at for at in SETTINGS if mine(with_settings(**{tier: "{}"}), tier=at) != mine(with_settings(), tier=at)
+    }
+    assert changed == {tier} | ({"converged"} if tier == "quick" else set())
+
+
+def test_settings_that_are_no_literal_count_for_every_tier(mine):
+    name = '    name = "mine"\n'
+    assert mine(PLUGIN.replace(name, f"{name}    settings = PAPER\n"), tier="smoke") != mine(tier="smoke")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +111,7 @@ def test_a_shared_helper_of_cabench_counts_for_who_imports_it_and_for_nobody_els
     def all_of_them():
         forget()
         files = {file.stem: file for file in (tmp_path / "methods").glob("[a-z]*.py")}
-        return {name: fingerprint(file, f"cabench.methods.{name}") for name, file in files.items()}
+        return {name: fingerprint(file, f"cabench.methods.{name}", "quick") for name, file in files.items()}
 
     before = all_of_them()
     helper = tmp_path / "methods" / "_linear.py"
@@ -117,7 +134,7 @@ def test_a_record_is_stale_by_the_plugin_that_changed():
 def test_a_plugin_that_is_gone_or_no_python_makes_no_record_stale(mine, tmp_path, monkeypatch):
     today, known = mine(), registry.Plugin("method", "mine", tmp_path / "mine" / "plugin.py", "mine.plugin")
     monkeypatch.setattr(module, "_plugins", lambda kind: {"mine": known} if kind == "method" else {})
-    record = {"spec": {"method": "mine", "dataset": "gone"}}
+    record = {"spec": {"method": "mine", "dataset": "gone", "tier": "quick"}}
     assert of_names(record) == {"method": today}
     (tmp_path / "mine" / "helper.py").write_text("def broken(:")
     for kept in (fingerprint, module._read):
