@@ -41,6 +41,7 @@ class DANN(TwoViews):
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"adversary_rate": 1e-2}, "schizophrenia_mri": {"epochs": 17}},
+        "converged": {"chexpert_subtypes": {"epochs": 80}, "odir_subtypes": {"epochs": 40}},
         "paper": PAPER,
     }
 

@@ -78,7 +78,7 @@ class DoubleInfoGAN(Generative):
             "schizophrenia_mri": {"epochs": 6},
         },
         "converged": {
-            "celeba_accessories": {"epochs": 10},
+            "celeba_accessories": {"epochs": 40},
             "chexpert_subtypes": {"epochs": 40},
             "cifar_mnist": {"epochs": 40},
             "odir_subtypes": {"epochs": 20},

@@ -51,6 +51,14 @@ class SepCLRAttributes(EncoderPair):
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"epochs": 26}, "schizophrenia_mri": {"epochs": 35}},
+        "converged": {
+            "celeba_accessories": {"epochs": 52},
+            "chexpert_subtypes": {"epochs": 208},
+            "cifar_mnist": {"epochs": 52},
+            "dsprites_grid": {"epochs": 208},
+            "odir_subtypes": {"epochs": 104},
+            "schizophrenia_mri": {"epochs": 140},
+        },
         "paper": {
             # Published for dSprites alone, and there with the native networks; elsewhere as SepCLR.
             "*": {"backbone": "resnet18", "epochs": 250, "batch_size": 512, "learning_rate": 3e-4},

@@ -25,6 +25,7 @@ class SimCLRTarget(TwoViews):
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"epochs": 62}, "schizophrenia_mri": {"epochs": 70}},
+        "converged": {"schizophrenia_mri": {"epochs": 140}},
         "paper": PAPER,
     }
 
