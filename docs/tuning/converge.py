@@ -48,6 +48,11 @@ def settled(rows: list[dict[str, Any]]) -> bool:
     return len(rows) > 1 and enough(rows) is not rows[-1]
 
 
+def ended(rows: list[dict[str, Any]]) -> bool:
+    """Return whether a search is over: it has settled, or the next doubling would take too long."""
+    return settled(rows) or (len(rows) > 0 and 2 * float(rows[-1]["cpu_s"]) > LIMIT)
+
+
 def enough(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the first row whose doubling brought little, or the last one."""
     for row, doubled in pairwise(rows):
@@ -74,7 +79,7 @@ def double(method: str, dataset: str) -> None:
     """Double the budget of a method on a data set until it has settled or costs too much; a fit leaves a row."""
     rows: list[dict[str, Any]] = list(searched().get((method, dataset), []))
     epochs = int(rows[-1]["epochs"]) * 2 if rows else load_method(method, dataset=dataset).epochs
-    while not settled(rows) and (not rows or 2 * float(rows[-1]["cpu_s"]) <= LIMIT):
+    while not ended(rows):
         row = trial(method, dataset, {"epochs": epochs}) | {"epochs": epochs}
         rows.append({name: row[name] for name in COLUMNS})
         with FILE.open("a", newline="") as file:

@@ -43,6 +43,13 @@ def test_a_budget_is_enough_where_doubling_it_gains_little(converge, scores, epo
     assert converge.settled(rows(*scores)) == settled
 
 
+def test_every_trained_method_was_searched_on_every_data_set_to_the_end(converge):
+    trained = {name for name in find("method") if getattr(load_method(name), "epochs", 0)}
+    found = converge.searched()
+    assert set(found) == set(product(trained, find("dataset")))
+    assert {pair for pair, rows in found.items() if not converge.ended(rows)} == set()
+
+
 def test_every_method_that_was_searched_trains_as_long_as_was_found(converge):
     for (name, dataset), row in converge.chosen().items():
         method = load_method(name, tier="converged", dataset=dataset)
