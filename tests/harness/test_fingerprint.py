@@ -70,9 +70,12 @@ SETTINGS = {
 
 
 def with_settings(**tiers):
-    table = ", ".join(f"'{tier}': {words}" for tier, words in (SETTINGS | tiers).items())
+    return with_table("{" + ", ".join(f"'{tier}': {words}" for tier, words in (SETTINGS | tiers).items()) + "}")
+
+
+def with_table(table):
     name = '    name = "mine"\n'
-    return PLUGIN.replace(name, f"{name}    settings: ClassVar[Settings] = {{{table}}}\n")
+    return PLUGIN.replace(name, f"{name}    settings: ClassVar[Settings] = {table}\n")
 
 
 @pytest.mark.parametrize("tier", ["smoke", "quick", "converged"])
@@ -84,8 +87,7 @@ def test_settings_count_for_the_tiers_that_use_them(mine, tier):
 
 
 def test_settings_that_are_no_literal_count_for_every_tier(mine):
-    name = '    name = "mine"\n'
-    assert mine(PLUGIN.replace(name, f"{name}    settings = PAPER\n"), tier="smoke") != mine(tier="smoke")
+    assert mine(with_table("PAPER"), tier="smoke") != mine(with_table("QUICK"), tier="smoke")
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,13 @@
 import csv
 import sys
 from itertools import product
-from pathlib import Path
 
 import pytest
+from processes import ROOT
 
 from cabench import load_method
 from cabench.registry import find
 
-ROOT = Path(__file__).parents[2]
 TUNING = ROOT / "docs" / "tuning"
 VAES = ("cvae", "convae", "mmcvae", "sepvae", "srb_vae")
 
