@@ -8,6 +8,7 @@ import pytest
 from cabench import fingerprint as module
 from cabench import registry
 from cabench.fingerprint import fingerprint, of_names, stale
+from cabench.plan import make_plan
 
 HELPER = "def scale(x):\n    return 2 * x\n"
 PLUGIN = '''"""A method."""
@@ -131,6 +132,14 @@ def test_a_record_is_stale_by_the_plugin_that_changed():
     assert stale(record, {"method": "x", "dataset": "y"}) == ["method", "dataset"]
     assert stale(record, {}) == []
     assert stale({}, {"method": "x"}) == []
+
+
+@pytest.mark.parametrize("tier", ["smoke", "quick", "converged"])
+def test_a_plan_and_a_record_give_a_cell_the_same_fingerprints(tier):
+    forget()
+    plan = make_plan("cvae", "cifar_mnist", "0", tier)
+    (cell,) = plan.cells
+    assert plan.fingerprints(cell) == of_names({"spec": vars(cell)})
 
 
 def test_a_plugin_that_is_gone_or_no_python_makes_no_record_stale(mine, tmp_path, monkeypatch):

@@ -143,6 +143,17 @@ def test_a_missing_attribute_leaves_out_its_pairs_and_nothing_else(fitted, make_
     )
 
 
+def test_an_attribute_of_a_background_image_counts_for_nothing(fitted, make_split):
+    batch = batch_of(make_split())
+    s = torch.randn(48, 2, generator=torch.Generator().manual_seed(0))
+    found = []
+    for value in (5.0, torch.nan):
+        size = torch.where(batch.y == 1, batch.labels["size"], value)
+        told = replace(batch, labels=dict(batch.labels) | {"size": size})
+        found.append(fitted.salient_terms(1, told, s, s)["attributes"].item())
+    assert found[0] == found[1] > 0
+
+
 def test_the_null_term_counts_twenty_times_for_a_continuous_attribute(fitted, make_split):
     batch = batch_of(make_split())
     s = torch.full((48, 2), 0.3)
