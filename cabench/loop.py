@@ -19,6 +19,7 @@ from cabench.isolation import interruptible
 from cabench.method import Context
 from cabench.nets.batchnorm import still_statistics
 from cabench.player import Draws, Player, Trend
+from cabench.replay import Replayed, Step
 from cabench.seeds import numpy_stream, stream_seed
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ class _Module(pl.LightningModule):
         self._begun: dict[str, Any] = {}
         self._validated: dict[str, float] = {}
         self._sums: dict[str, tuple[Tensor, int]] = {}
+        self._steps = [self._step_of(player) for player in self._players]
 
     def loader(self, split: Split, shuffle: bool) -> DataLoader[list[Tensor]]:
         order = self._order if shuffle else None
@@ -199,15 +201,14 @@ class _Module(pl.LightningModule):
 
     def training_step(self, groups: list[Tensor]) -> None:
         optimisers, schedulers = _listed(self.optimizers()), _listed(self.lr_schedulers())
-        for player, optimiser, scheduler in zip(self._players, optimisers, schedulers, strict=True):
-            with self._moving(player):
-                for _ in range(player.steps):
-                    loss = self._step("train", player, groups, self._draws)
-                    optimiser.zero_grad()
-                    with record_function("backward"):
-                        self.manual_backward(loss)
-                    with record_function("optimiser"):
-                        optimiser.step()
+        for player, step, optimiser, scheduler in zip(
+            self._players, self._steps, optimisers, schedulers, strict=True
+        ):
+            for _ in range(player.steps):
+                optimiser.zero_grad()
+                self._add(step(groups))
+                with record_function("optimiser"):
+                    optimiser.step()
             scheduler.step()
 
     def on_train_epoch_end(self) -> None:
@@ -231,13 +232,35 @@ class _Module(pl.LightningModule):
         self._validation_draws = self._fresh_draws("validation")
 
     def validation_step(self, groups: list[Tensor]) -> None:
-        self._step("validation", self._players[-1], groups, self._validation_draws)
+        _, told = self._loss("validation", self._players[-1], groups, self._validation_draws)
+        self._add(told)
 
     def on_validation_epoch_end(self) -> None:
         self._validated = self._means("validation")
         self._sums = self._train_sums
 
-    def _step(self, part: str, player: Player, groups: list[Tensor], draws: Draws) -> Tensor:
+    def _step_of(self, player: Player) -> Step:
+        """Return what computes a player's terms and gradients: as it is, or on a GPU from a recording."""
+        method, context = self._held
+
+        def step(groups: list[Tensor]) -> dict[str, Tensor]:
+            # Parameters in bfloat16 that an earlier step of this batch left behind: the optimiser has moved them.
+            torch.clear_autocast_cache()
+            with self._moving(player):
+                loss, told = self._loss("train", player, groups, self._draws)
+                with record_function("backward"):
+                    self.manual_backward(loss)
+            return told
+
+        if context.device.startswith("cuda") and method.replayed:
+            draws = (self._draws.augmentation, self._draws.noise)
+            return Replayed(step, self._parameters_of(player), draws)
+        return step
+
+    def _loss(
+        self, part: str, player: Player, groups: list[Tensor], draws: Draws
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of a batch, and it and its terms by their names in the history, without gradients."""
         x, y, labels = self._sets[part]
         rows = torch.cat(groups).to(x.device)
         background, target = torch.arange(len(rows), device=x.device).split([len(group) for group in groups])
@@ -247,11 +270,12 @@ class _Module(pl.LightningModule):
             terms = player.loss(batch, draws)
         loss = torch.stack([raw * weight for raw, weight in terms.values()]).sum()
         whose = part if player is self._players[-1] else f"{part}/{player.name}"
+        told: dict[str, Tensor] = {}
         for name, (raw, weight) in terms.items():
-            self._add(f"{whose}/{name}", raw.detach())
-            self._add(f"{whose}/{name}/weighted", raw.detach() * weight)
-        self._add(f"{whose}/loss", loss.detach())
-        return loss
+            told[f"{whose}/{name}"] = raw.detach()
+            told[f"{whose}/{name}/weighted"] = raw.detach() * weight
+        told[f"{whose}/loss"] = loss.detach()
+        return loss, told
 
     def _parameters_of(self, player: Player) -> list[nn.Parameter]:
         return [p for name in player.networks for p in self.networks[name].parameters()]
@@ -268,9 +292,10 @@ class _Module(pl.LightningModule):
         finally:
             self.networks.requires_grad_(True)
 
-    def _add(self, name: str, value: Tensor) -> None:
-        total, times = self._sums.get(name, (torch.zeros_like(value, dtype=torch.float32), 0))
-        self._sums[name] = (total + value, times + 1)
+    def _add(self, told: dict[str, Tensor]) -> None:
+        for name, value in told.items():
+            total, times = self._sums.get(name, (torch.zeros_like(value, dtype=torch.float32), 0))
+            self._sums[name] = (total + value, times + 1)
 
     def _means(self, part: str) -> dict[str, float]:
         means = {name: float(total) / times for name, (total, times) in self._sums.items() if name.startswith(part)}

@@ -32,6 +32,8 @@ class LightningMethod(Method):
         needs_both_groups: whether background and target must both be there to train.
         needs_full_batch: whether a split that is smaller than a batch is refused; a mean over images is the same
             loss in a smaller batch, a comparison within the batch is not.
+        replayed: whether steps on a GPU are recorded and replayed (`cabench.replay`). Say so of a method whose
+            losses depend on nothing but the batch, the draws and the networks, and ask the device for nothing.
         optimizer_reset_epochs: Adam forgets its moments after so many epochs; 0 = never.
         networks_: the trained networks, after `fit`.
         history_: one dict per epoch: the mean of every loss term, raw and weighted.
@@ -40,6 +42,7 @@ class LightningMethod(Method):
 
     needs_both_groups: ClassVar[bool] = True
     needs_full_batch: ClassVar[bool] = True
+    replayed: ClassVar[bool] = False
     optimizer_reset_epochs: int = 0
 
     epochs: int

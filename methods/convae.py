@@ -21,6 +21,7 @@ class ConVAE(TotalCorrelationVAE):
     paper = "Aglinskas et al., Science 376, 2022"
     kind = "generative"
     supervision = "domain"
+    replayed = True
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {

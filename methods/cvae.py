@@ -38,6 +38,7 @@ class CVAE(ContrastiveVAE):
     paper = "Abid and Zou, 2019, arXiv:1902.04601"
     kind = "generative"
     supervision = "domain"
+    replayed = True
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {

@@ -38,6 +38,7 @@ class DANN(TwoViews):
     paper = "Ganin et al., JMLR 2016, arXiv:1505.07818"
     kind = "reference"
     supervision = "domain"
+    replayed = True
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"adversary_rate": 1e-2}, "schizophrenia_mri": {"epochs": 17}},

@@ -71,6 +71,7 @@ class DoubleInfoGAN(Generative):
     paper = "Carton et al., AISTATS 2024, arXiv:2401.17776"
     kind = "generative"
     supervision = "domain"
+    replayed = True
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {

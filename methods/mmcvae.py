@@ -40,6 +40,7 @@ class MMcVAE(ContrastiveVAE):
     paper = "Weinberger et al., AISTATS 2022, arXiv:2202.10560"
     kind = "generative"
     supervision = "domain"
+    replayed = True
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {

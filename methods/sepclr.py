@@ -75,6 +75,7 @@ class SepCLR(EncoderPair):
     paper = "Louiset et al., ICLR 2024, arXiv:2402.11928"
     kind = "contrastive"
     supervision = "domain"
+    replayed = True
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {
@@ -160,14 +161,14 @@ class SepCLR(EncoderPair):
         if self.mi_term == "k_jem":
             terms["joint_entropy"] = (raw["joint_entropy"], self.mi_weight)
         elif self.mi_term != "none":
-            halves = [self.penalty(heads, batch.y, draws) for heads in (first, second)]
+            halves = [self.penalty(heads, batch.groups, draws) for heads in (first, second)]
             terms[self.mi_term] = ((halves[0] + halves[1]) / 2, self.mi_weight)
         return terms
 
     def estimator_loss(self, batch: Batch, draws: Draws) -> Terms:
         """Return the loss of the posterior or the discriminator, on the codes of one fresh view held still."""
         with torch.no_grad():
-            c, s = self.counted(self.heads(batch, draws), batch.y)
+            c, s = self.counted(self.heads(batch, draws), batch.groups)
         if self.mi_term == "tc":
             return {"cross_entropy": (dependence_loss(self.networks_["discriminator"], c, s, draws.noise), 1.0)}
         mean, logvar = self.networks_["posterior"](c)
@@ -181,18 +182,21 @@ class SepCLR(EncoderPair):
         s: Tensor = self.networks_["salient_head"](self.networks_["salient"](view))
         return Heads(c, s, s * batch.y.to(s.dtype)[:, None])
 
-    def counted(self, heads: Heads, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both codes of the rows that `mi_rows` names."""
-        rows = y == 1 if self.mi_rows == "target" else torch.ones_like(y, dtype=torch.bool)
-        return heads.c[rows], heads.zeroed[rows]
+    def counted(self, heads: Heads, groups: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return both codes of the rows that `mi_rows` names; `groups` are the row numbers of both."""
+        if self.mi_rows == "all":
+            return heads.c, heads.zeroed
+        _, target = groups
+        return heads.c[target], heads.zeroed[target]
 
-    def penalty(self, heads: Heads, y: Tensor, draws: Draws) -> Tensor:
-        """Return the term `mi_term` of one view, to be minimised."""
+    def penalty(self, heads: Heads, groups: tuple[Tensor, Tensor], draws: Draws) -> Tensor:
+        """Return the term `mi_term` of one view, to be minimised; `groups` are the row numbers of both."""
         if self.mi_term == "k_jem":
             return joint_entropy(heads.c, heads.zeroed)
         if self.mi_term == "mmd":
-            return mmd(heads.c[y == 0], heads.c[y == 1])
-        c, s = self.counted(heads, y)
+            background, target = groups
+            return mmd(heads.c[background], heads.c[target])
+        c, s = self.counted(heads, groups)
         if self.mi_term == "hsic":
             return hsic(c, s)
         if self.mi_term == "tc":

@@ -48,6 +48,7 @@ class SepCLRAttributes(EncoderPair):
     paper = "Louiset et al., ICLR 2024, arXiv:2402.11928"
     kind = "contrastive"
     supervision = "attributes"
+    replayed = True
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"epochs": 26}, "schizophrenia_mri": {"epochs": 35}},

@@ -36,6 +36,7 @@ class SepVAE(TotalCorrelationVAE):
     paper = "Louiset et al., MIDL 2024, arXiv:2307.06206"
     kind = "generative"
     supervision = "domain"
+    replayed = True
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {

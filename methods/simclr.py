@@ -22,6 +22,7 @@ class SimCLR(TwoViews):
     paper = "Chen et al., ICML 2020, arXiv:2002.05709"
     kind = "contrastive"
     supervision = "none"
+    replayed = True
     role = "floor"
     needs_both_groups = False
     settings: ClassVar[Settings] = {

@@ -22,6 +22,7 @@ class SimCLRTarget(TwoViews):
     paper = "Chen et al., ICML 2020, arXiv:2002.05709"
     kind = "contrastive"
     supervision = "domain"
+    replayed = True
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"epochs": 62}, "schizophrenia_mri": {"epochs": 70}},

@@ -74,6 +74,7 @@ class SRBVAE(Generative):
     paper = "Ruiz et al., 2019, arXiv:1901.08534"
     kind = "generative"
     supervision = "domain"
+    replayed = True
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {

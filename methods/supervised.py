@@ -31,6 +31,7 @@ class Supervised(EncoderPair):
     paper = ""
     kind = "reference"
     supervision = "attributes"
+    replayed = True
     role = "ceiling"
     needs_full_batch = False
     settings: ClassVar[Settings] = {

@@ -25,6 +25,7 @@ class SupervisedY(OneEncoder):
     paper = ""
     kind = "reference"
     supervision = "domain"
+    replayed = True
     settings: ClassVar[Settings] = {
         "smoke": {"*": {"epochs": 3, "batch_size": 32}},
         "quick": {"*": {"epochs": 70}, "schizophrenia_mri": {"epochs": 74}},

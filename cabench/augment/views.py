@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,12 @@ PARTS = torch.tensor(
 )
 PARTS_OF_RGB = (YIQ.inverse() @ PARTS @ YIQ).float().flatten(1)
 LEAST_ASPECT = 3 / 4
+
+
+@cache
+def parts_of_rgb(device: torch.device) -> Tensor:
+    """Return PARTS_OF_RGB on a device, copied once."""
+    return PARTS_OF_RGB.to(device)
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ def _coloured(view: Tensor, a: Augmentation, generator: torch.Generator) -> Tens
     grey = _uniform(0, 1, n, generator) < a.grey
     strength = torch.where(grey, 0.0, saturation)
     parts = torch.stack([torch.ones_like(angle), strength * angle.cos(), strength * angle.sin()], 1)
-    matrix = (parts @ PARTS_OF_RGB.to(parts.device, non_blocking=True)).view(n, 3, 3)
+    matrix = (parts @ parts_of_rgb(parts.device)).view(n, 3, 3)
     gain, lift = (part.view(n, 1, 1) for part in _tone(jittered, a, generator))
     pixels = view.flatten(2)
     mean = (matrix @ pixels.mean(2, keepdim=True)).mean(1, keepdim=True)

@@ -20,7 +20,7 @@ from cabench.profiling.cases import KERNELS, Case, Sample, sample, step
 from cabench.profiling.memory import bounded, out_of_memory, peak_bytes
 from cabench.profiling.roofline import Peaks, floor, pairs, work
 from cabench.profiling.suite import Suite
-from cabench.profiling.timing import Function, clock_of, takes
+from cabench.profiling.timing import LAUNCHED, Function, clock_of, replay, takes
 
 Row = dict[str, Any]
 # What a row says besides its case, its status and the reason for it; None unless the status is OK.
@@ -28,6 +28,8 @@ MEASURED = (
     *("ms", "ms_q1", "ms_q3", "rounds", "pairs_per_s", "peak_mib", "value_error", "gradient_error"),
     *("floor_ms", "bound", "roofline", "ratio", "ratio_q1", "ratio_q3"),
 )
+# On a GPU, where the other times are those of replays: with what the program takes to launch the work.
+WITH_LAUNCHES = ("launched_ms", "launched_ratio")
 OK, ABSENT, OUT_OF_MEMORY, TOO_SLOW, FAILED = "ok", "absent", "out of memory", "too slow", "failed"
 MEBIBYTE = 2**20
 
@@ -75,7 +77,7 @@ class Bench:
                     "device": self._suite.device,
                     "status": status,
                     "reason": reason,
-                    **dict.fromkeys(MEASURED),
+                    **dict.fromkeys((*MEASURED, *WITH_LAUNCHES)),
                     **found,
                 }
 
@@ -118,10 +120,16 @@ class Bench:
         peak = peak_bytes(run, device)
         reference = self._reference(case, rows)
         functions = [run] if reference is None else [run, reference]
-        turns = np.array(takes(functions, None, self._clock, self._suite.budget))
+        turns = self._turns(functions)
+        found: Row = {}
+        if device == "cuda":
+            found["launched_ms"] = 1000 * float(np.median(turns[:, 0]))
+            if reference is not None:
+                found["launched_ratio"] = float(np.median(turns[:, 1] / turns[:, 0]))
+            turns = self._replayed(functions, turns)
         seconds = turns[:, 0]
         self._seen[replace(case, n=0)] = case.n, float(np.median(seconds))
-        found: Row = {
+        found |= {
             **_quartiles("ms", 1000 * seconds),
             "rounds": len(seconds),
             "pairs_per_s": pairs(case.n) / float(np.median(seconds)),
@@ -136,6 +144,19 @@ class Bench:
             share = least / float(np.median(seconds))
             found |= {"floor_ms": 1000 * least, "bound": unit, "roofline": share}
         return found
+
+    def _turns(self, functions: list[Function]) -> np.ndarray:
+        return np.array(takes(functions, None, self._clock, self._suite.budget))
+
+    def _replayed(self, functions: list[Function], launched: np.ndarray) -> np.ndarray:
+        """Return the turns of functions without the time to launch them, where that counts and can be left out."""
+        replays = [
+            replay(function) if seconds < LAUNCHED else None
+            for function, seconds in zip(functions, np.median(launched, 0), strict=True)
+        ]
+        if not any(replays):
+            return launched
+        return self._turns([again or function for again, function in zip(replays, functions, strict=True)])
 
     def _step(self, case: Case, rows: Sample) -> Function:
         return step(KERNELS[case.kernel], rows.rows(), case.backend, case.precision, case.mode)

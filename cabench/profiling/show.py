@@ -51,16 +51,20 @@ def notes(rows: list[Row], peaks: Peaks | None) -> list[str]:
 def _texts(row: Row) -> dict[str, str]:
     ok = row["status"] == OK
     shown = {name: str(row[name]) for name in CASE}
-    return shown | {
-        "ms": _ms(row["ms"]) if ok else row["status"],
-        "quartiles": f"{_ms(row['ms_q1'])}-{_ms(row['ms_q3'])}" if ok else "",
-        "Gpairs/s": f"{row['pairs_per_s'] / 1e9:.3g}" if ok else "",
-        "MiB": _number(row["peak_mib"], ".3g"),
-        "value err": _number(row["value_error"], ".1e"),
-        "grad err": _number(row["gradient_error"], ".1e"),
-        "of the roof": "" if row["bound"] is None else f"{row['roofline']:.1%} {row['bound']}",
-        "x faster": _number(row["ratio"], ".3g"),
-    }
+    return (
+        shown
+        | {
+            "ms": _ms(row["ms"]) if ok else row["status"],
+            "quartiles": f"{_ms(row['ms_q1'])}-{_ms(row['ms_q3'])}" if ok else "",
+            "Gpairs/s": f"{row['pairs_per_s'] / 1e9:.3g}" if ok else "",
+            "MiB": _number(row["peak_mib"], ".3g"),
+            "value err": _number(row["value_error"], ".1e"),
+            "grad err": _number(row["gradient_error"], ".1e"),
+            "of the roof": "" if row["bound"] is None else f"{row['roofline']:.1%} {row['bound']}",
+            "x faster": _number(row["ratio"], ".3g"),
+        }
+        | ({"launched ms": _ms(row["launched_ms"])} if row.get("launched_ms") is not None else {})
+    )
 
 
 def _ms(value: float) -> str:

@@ -11,6 +11,8 @@ Function = Callable[[], object]
 # (function, repeats) -> seconds of one call, the mean of the repeats.
 Clock = Callable[[Function, int], float]
 
+# A call of at least so many seconds keeps a GPU busy while the next is launched.
+LAUNCHED = 0.02
 SHORTEST = 0.03  # seconds that one take should last at least
 FEWEST, MOST = 3, 9  # rounds
 
@@ -32,6 +34,23 @@ def gpu_seconds(function: Function, repeats: int = 1) -> float:
     end.record()
     end.synchronize()
     return float(start.elapsed_time(end)) / 1000 / repeats
+
+
+def replay(function: Function) -> Function | None:
+    """Return what replays the work of a function on a GPU, from a CUDA graph; None if that cannot be recorded."""
+    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    stream.wait_stream(torch.cuda.current_stream())
+    try:
+        with torch.cuda.stream(stream):
+            function()
+        with torch.cuda.graph(graph, stream=stream):
+            function()
+    except RuntimeError:
+        return None
+    finally:
+        torch.cuda.current_stream().wait_stream(stream)
+    again: Function = graph.replay
+    return again
 
 
 def clock_of(device: str) -> Clock:

@@ -60,6 +60,7 @@ def trace(method: Any, train: Split, device: str, path: Path) -> list[Phase]:
     """
     check_steps(method)
     method.epochs = EPOCHS
+    method.replayed = False  # a replay has no phases
     batches = stratified_batches(train.y, method.batch_size, None)[:STEPS]
     found: list[Phase] = []
 

@@ -8,26 +8,24 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from cabench import registry
 from cabench.losses import backends
+from cabench.params import declared
 from cabench.spec import signature_defaults
 from cabench.testing import SMALL, tiny_split
 
-CASES = [
-    ("convae", {}),
-    ("cvae", {"tc": "adversarial"}),
-    ("cvae", {"tc": "official_joint"}),
-    ("dann", {}),
-    ("double_infogan", {}),
-    ("mmcvae", {}),
-    ("mmcvae", {"track": "native"}),
-    ("sepclr", {}),
-    ("sepclr_attributes", {}),
-    ("sepvae", {}),
-    ("simclr", {}),
-    ("simclr_target", {}),
-    ("srb_vae", {}),
-    ("supervised", {}),
-    ("supervised_y", {}),
+TRAINED = {
+    name: cls
+    for name, found in registry.find("method").items()
+    if "epochs" in signature_defaults(cls := found.load())
+}
+# Every word that a parameter may be, one at a time; the first is the default.
+WORDS = [
+    (name, {parameter: word})
+    for name, cls in TRAINED.items()
+    for parameter, may in declared(cls).items()
+    for word in may.get("choices", ())[1:]
+    if parameter != "backbone"
 ]
+CASES = [*((name, {}) for name in TRAINED), *WORDS, ("sepclr", {"mi_term": "vub", "mi_rows": "all"})]
 
 
 class Waits(TorchDispatchMode):
@@ -66,11 +64,10 @@ def test_a_longer_epoch_waits_no_more_often(name, params, monkeypatch):
     assert long == short
 
 
-def test_every_trained_method_is_looked_at():
-    trained = {
-        name for name, found in registry.find("method").items() if "epochs" in signature_defaults(found.load())
+def test_every_word_of_a_parameter_is_looked_at():
+    assert {("sepclr", "mi_term"), ("cvae", "tc"), ("mmcvae", "track")} <= {
+        (name, *params) for name, params in WORDS
     }
-    assert trained == {name for name, _ in CASES}
 
 
 def test_a_mask_is_seen():

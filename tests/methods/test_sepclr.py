@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from training_step import batch_of, draws, total, touched
 
 from cabench.augment.views import views
+from cabench.codes import Batch
 from cabench.method import Context
 from cabench.methods.sepclr import ESTIMATORS, Heads, SepCLR, sepclr_terms
 from cabench.nets.posterior import Posterior
@@ -205,12 +206,17 @@ def test_each_player_steps_in_turn_and_moves_only_its_own_networks(mi_term, make
         assert moved == ({ESTIMATORS[mi_term]} if who == "estimator" else MODEL)
 
 
+def rows_of(y):
+    """Return the row numbers of both groups."""
+    return Batch(torch.empty(len(y)), y).groups
+
+
 def test_background_rows_feel_no_pairwise_term_in_the_salient_space(fitted):
     generator = torch.Generator().manual_seed(0)
     y = torch.tensor([0, 1, 0, 1, 1, 0])
     heads = [random_heads(y, generator) for _ in range(2)]
     terms = sepclr_terms(*heads, y)
-    joint = sum(fitted("k_jem").penalty(view, y, draws()) for view in heads)
+    joint = sum(fitted("k_jem").penalty(view, rows_of(y), draws()) for view in heads)
     (terms["alignment_salient"] + terms["uniformity_salient"] + joint).backward()
     assert not heads[0].s.grad[y == 0].any() and heads[0].s.grad[y == 1].abs().min() > 0
 
@@ -276,7 +282,7 @@ def test_background_rows_count_only_if_all_rows_do(mi_term, fitted):
         for shift in (0.0, 1.0):
             heads = random_heads(y, torch.Generator().manual_seed(0))
             moved = Heads(heads.c + shift * (y == 0)[:, None], heads.s, heads.zeroed)
-            values.append(method.penalty(moved, y, draws()).item())
+            values.append(method.penalty(moved, rows_of(y), draws()).item())
         assert (values[0] == values[1]) == (mi_rows == "target")
 
 

@@ -7,7 +7,7 @@ and not cut off, and is split once per step, not once per tile.
 `mmd` and `supervised_alignment` are sums of differences in float32 whatever the precision.
 
 With TRITON_INTERPRET=1 tensors on CPU work too, as slowly as tests bear. Parts are then float32 numbers that
-bfloat16 holds: their products are those of a GPU, but nothing rounds the weights of the gradient.
+bfloat16 holds, cut off and not rounded: twice the error of a GPU; and nothing rounds the weights of the gradient.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ LN_2 = math.log(2)
 FAR = triton_kernels.FAR.value
 # Rows are padded to the largest tile.
 PADDING = 128
+ROWS_SPLIT = 32  # by one program of `split_points`
 # The kernel of such a pair is nothing beside that of a row with itself, which J holds.
 NEAR = -60.0
 
@@ -72,19 +73,17 @@ def points(x: Tensor, tau: float, precision: str) -> Points:
     """Return the rows of x (n, d), centred, scaled and split."""
     n, d = _float32(x).shape
     scale = math.sqrt(math.log2(math.e) / tau)
-    # A centre that bfloat16 holds: codes of 0, which half of all salient rows have, are then held without a
-    # remainder, and the distance between two of them is exactly 0.
-    centre = (x.mean(0) * scale).bfloat16().float() / scale
-    z = x.new_zeros(-(-n // PADDING) * PADDING, max(16, triton.next_power_of_2(d)))
-    z[:n, :d] = (x - centre) * scale
-    parts = z[None]
-    if precision != "exact":
-        high = z.bfloat16()
-        parts = torch.stack([high, (z - high).bfloat16()] if precision == "default" else [high])
-        z = parts.sum(0, dtype=torch.float32)
-        parts = parts.float() if interpreted() else parts
-    half = x.new_full((len(z),), FAR)
-    half[:n] = z[:n].square().sum(1) / 2
+    rows, width = -(-n // PADDING) * PADDING, max(16, triton.next_power_of_2(d))
+    exact = precision == "exact"
+    parts = torch.empty(
+        2 if precision == "default" else 1, rows, width,
+        dtype=torch.float32 if exact or interpreted() else torch.bfloat16, device=x.device,
+    )  # fmt: skip
+    half = x.new_empty(rows)
+    triton_kernels.split_points[rows // ROWS_SPLIT,](
+        x, x.mean(0), parts, half, n, d, rows, scale,
+        D=width, PARTS=len(parts), EXACT=exact, BLOCK=ROWS_SPLIT,
+    )  # fmt: skip
     return Points(parts, half, (n, d), scale)
 
 
@@ -129,10 +128,10 @@ class _JointEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, tau: float, precision: str) -> Tensor:
-        n, p = len(x), points(x, tau, precision)
-        launch = by_strips(n, p.width, precision, x.device)
-        sums = x.new_empty(launch.grid[0], p.rows)
         with torch.cuda.device_of(x):
+            n, p = len(x), points(x, tau, precision)
+            launch = by_strips(n, p.width, precision, x.device)
+            sums = x.new_empty(launch.grid[0], p.rows)
             triton_kernels.joint_sums[launch.grid](
                 p.parts, p.half, sums, p.rows, launch.tiles, launch.per_program,
                 D=p.width, PARTS=len(p.parts), **launch.options,
@@ -173,11 +172,11 @@ class _SepCLR(torch.autograd.Function):
     def forward(
         ctx: Any, c: Tensor, s: Tensor, target: Tensor, tau: float, precision: str
     ) -> tuple[Tensor, Tensor, Tensor]:
-        n, p_c, p_s = len(c), points(c, tau, precision), points(s, tau, precision)
-        launch = by_strips(n, p_c.width + p_s.width, precision, c.device)
-        sums = c.new_empty(launch.grid[0], p_c.rows)
-        tops, totals = c.new_full((2, *launch.grid), -FAR), c.new_zeros(2, *launch.grid)
         with torch.cuda.device_of(c):
+            n, p_c, p_s = len(c), points(c, tau, precision), points(s, tau, precision)
+            launch = by_strips(n, p_c.width + p_s.width, precision, c.device, codes=2)
+            sums = c.new_empty(launch.grid[0], p_c.rows)
+            tops, totals = c.new_full((2, *launch.grid), -FAR), c.new_zeros(2, *launch.grid)
             triton_kernels.sepclr_sums[launch.grid](
                 p_c.parts, p_c.half, p_s.parts, p_s.half, sums, tops, totals, p_c.rows, launch.tiles,
                 launch.per_program, D_C=p_c.width, D_S=p_s.width, PARTS=len(p_c.parts), **launch.options,
@@ -202,7 +201,7 @@ class _SepCLR(torch.autograd.Function):
         half_c, half_s = (p.half + shift / 2 for p, shift in zip((p_c, p_s), shifts.float(), strict=True))
         factors = (torch.stack([outer_c, outer_s]) * (shifts - log2_totals).exp2()).float()
         weights = _weights(r, p_c.rows) * (outer_joint * shifts.sum().exp2()).float()
-        launch = by_rows(len(r), p_c.width + p_s.width, ctx.precision, r.device)
+        launch = by_rows(len(r), p_c.width + p_s.width, ctx.precision, r.device, codes=2)
         pulled_c, pulled_s = (r.new_empty(launch.splits, p.rows, p.width) for p in (p_c, p_s))
         triton_kernels.sepclr_rows[launch.grid](
             p_c.parts, half_c, p_s.parts, half_s, weights, factors, pulled_c, pulled_s, p_c.rows, launch.tiles,

@@ -19,7 +19,48 @@ import triton.language as tl
 
 FAR = tl.constexpr(1e30)
 # Counts of tiles: a kernel compiled for one of them serves all.
-COUNTS = ["tiles", "per_strip", "per_split", "width", "width_y"]
+COUNTS = ["tiles", "per_strip", "per_split", "width", "width_y", "n", "d"]
+
+
+@triton.jit(do_not_specialize=COUNTS)
+def split_points(
+    x: tl.tensor,
+    mean: tl.tensor,
+    parts: tl.tensor,
+    half: tl.tensor,
+    n: tl.tensor,
+    d: tl.tensor,
+    rows: tl.tensor,
+    scale: tl.tensor,
+    D: tl.constexpr,
+    PARTS: tl.constexpr,
+    EXACT: tl.constexpr,
+    BLOCK: tl.constexpr,
+) -> None:
+    """Fill parts (PARTS, rows, D) and half (rows,) with the points of x (n, d), whose mean row is given.
+
+    The centre is rounded to bfloat16: codes of 0, which half of all salient rows have, are then held without a
+    remainder, and the distance between two of them is exactly 0.
+    """
+    at, column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, D)
+    inside = (at < n)[:, None] & (column < d)[None, :]
+    row = at.to(tl.int64)[:, None]
+    centre = (tl.load(mean + column, mask=column < d, other=0.0) * scale).to(tl.bfloat16).to(tl.float32)
+    z = tl.fma(tl.load(x + row * d + column[None, :], mask=inside, other=0.0), scale, -centre[None, :])
+    z = tl.where(inside, z, 0.0)
+    place = parts + row * D + column[None, :]
+    if EXACT:
+        tl.store(place, z)
+    else:
+        high = z.to(tl.bfloat16)
+        tl.store(place, high)
+        if PARTS == 2:
+            low = (z - high.to(tl.float32)).to(tl.bfloat16)
+            tl.store(place + rows.to(tl.int64) * D, low)
+            z = high.to(tl.float32) + low.to(tl.float32)
+        else:
+            z = high.to(tl.float32)
+    tl.store(half + at, tl.where(at < n, tl.sum(z * z, 1) / 2, FAR))
 
 
 @triton.jit
