@@ -4,7 +4,9 @@ import pytest
 import torch
 from losses.batches import batch, errors, losses
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+if not torch.cuda.is_available():
+    pytest.skip("there is no GPU", allow_module_level=True)
+
 ROUNDED = ("uniformity", "joint_entropy", "sepclr_pairwise")
 # Absolute errors of values and relative ones of gradients, on spread data and on all other.
 PROMISED = {

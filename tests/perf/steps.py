@@ -26,15 +26,15 @@ def split(n):
     return Split(x, np.arange(n) % 2, augmentation=replace(CifarMnist.augmentation, size=SIDE))
 
 
-def quick(epochs=1):
-    """Return the method of the quick tier."""
-    settings = SepCLR.settings["quick"]
+def made(tier="quick", epochs=1):
+    """Return the method of a tier."""
+    settings = SepCLR.settings[tier]
     return SepCLR(**{**settings["*"], **settings["cifar_mnist"], "epochs": epochs})
 
 
-def built(train):
-    """Return the method of the quick tier with fresh networks, which no step has moved."""
-    method = quick()
+def built(train, tier="quick"):
+    """Return the method of a tier with fresh networks, which no step has moved."""
+    method = made(tier)
     method.epochs = 0
     method.fit(train).networks_.train()
     return method
@@ -57,11 +57,12 @@ def bare(method, train):
     return step
 
 
-def plain(method, train):
+def plain(method, train, device="cpu"):
     """Return the same step on kornia's views, boolean masks, the published losses and Adam as it comes."""
     twin = copy.copy(method)
-    twin.networks_ = copy.deepcopy(method.networks_).to(memory_format=torch.contiguous_format)
-    x, y = torch.from_numpy(train.x).float() / 255, torch.from_numpy(train.y)
+    twin.networks_ = copy.deepcopy(method.networks_).to(device, memory_format=torch.contiguous_format)
+    x, y = (torch.from_numpy(part).to(device) for part in (train.x, train.y))
+    x = x.float() / 255
     augment = kornia_views(train.augmentation)
     adam = torch.optim.Adam(twin.networks_.parameters(), twin.learning_rate)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from perf.ratios import gate
-from perf.steps import bare, built, quick, split
+from perf.steps import bare, built, split
 
 from cabench.checkpoint import CHECKPOINT_FILE, Checkpoint
 from cabench.loop import stratified_batches
@@ -27,7 +27,7 @@ def test_the_harness_costs_at_most_three_percent(tmp_path):
 
     def cell():
         checkpoint = Checkpoint(tmp_path / CHECKPOINT_FILE, "")
-        quick(EPOCHS).fit(train, context=Context(checkpoint=checkpoint))
+        made(epochs=EPOCHS).fit(train, context=Context(checkpoint=checkpoint))
         assert checkpoint.read() is not None
         checkpoint.remove()
 

@@ -22,7 +22,7 @@ class _SupervisedAlignment(torch.autograd.Function):
     def forward(ctx: Any, s: Tensor, y: Tensor, tau: float) -> Tensor:
         n, total, pulls = len(s), s.new_zeros((), dtype=torch.float64), torch.zeros_like(s)
         scratch = Scratch(s)
-        for i, j in pairs(tiles(0, n)):
+        for i, j in pairs(tiles(0, n, s.device)):
             W = _weights(y, i, j, tau, scratch)
             for column in range(s.shape[1]):
                 # Codes and attributes are scalars or few: differences are exact and cost no more than a product.

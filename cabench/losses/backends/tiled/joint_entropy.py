@@ -51,7 +51,7 @@ class _JointEntropy(torch.autograd.Function):
 def _row_sums(rows: Rows) -> Tensor:
     """Return sum_j K_ij (n,): each has the 1 of a row with itself, so none overflows or lacks a logarithm."""
     scratch, sums = Scratch(rows.z), torch.ones_like(rows.z[:, 0])
-    for i, j in pairs(tiles(0, len(sums))):
+    for i, j in pairs(tiles(0, len(sums), sums.device)):
         add_sums(sums, i, j, rows.kernel(i, j, scratch.take("K", length(i), length(j))))
     return sums
 
@@ -60,7 +60,7 @@ def _gradient(rows: Rows, sums: Tensor) -> Tensor:
     """Return dJ/dx (n, d), the Laplacian of the weights G_ij = K_ij (1 / r_i + 1 / r_j) / n applied to the rows."""
     z, scratch, inverse = rows.z, Scratch(rows.z), 1 / (len(sums) * sums)
     weights, products = torch.zeros_like(sums), torch.zeros_like(z)
-    for i, j in pairs(tiles(0, len(z))):
+    for i, j in pairs(tiles(0, len(z), z.device)):
         shape = length(i), length(j)
         G = rows.kernel(i, j, scratch.take("K", *shape))
         G *= torch.add(inverse[i, None], inverse[j], out=scratch.take("inverse", *shape))

@@ -31,8 +31,8 @@ class _MMD(torch.autograd.Function):
         scale = math.sqrt(LOG2_E)
         x = torch.cat([a, b]) * scale
         # No tile mixes the groups, so a tile has one weight.
-        parts = [(part, 1 / len(a)) for part in tiles(0, len(a))]
-        parts += [(part, -1 / len(b)) for part in tiles(len(a), len(x))]
+        parts = [(part, 1 / len(a)) for part in tiles(0, len(a), x.device)]
+        parts += [(part, -1 / len(b)) for part in tiles(len(a), len(x), x.device)]
         # A row and itself: 1 for each scale. The sum over x is NaN where x is not finite.
         total = len(SCALES) * (1 / len(a) + 1 / len(b)) + 0 * x.double().sum()
         gradient = torch.zeros_like(x) if any(ctx.needs_input_grad) else None

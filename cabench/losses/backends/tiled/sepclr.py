@@ -97,7 +97,7 @@ class _Sweep:
         self.c, self.s = Rows(c, tau), Rows(s, tau)
         self.raw = s * self.s.scale
         self.zero = self.raw.square().sum(1).mul_(-0.5).exp2_()
-        self.near, self.null = tiles(0, len(s)), tiles(len(s), len(c))
+        self.near, self.null = (tiles(*ends, c.device) for ends in ((0, len(s)), (len(s), len(c))))
 
     def kernel_c(self, i: slice, j: slice, scratch: Scratch) -> Tensor:
         return self.c.kernel(i, j, scratch.take("K_c", length(i), length(j)))

@@ -79,7 +79,7 @@ def _sweep(rows: Rows, differentiate: bool, shift: float = 0.0) -> tuple[Tensor,
     """Return the row sums (n,) of the kernel, without its diagonal and times 2^-shift, and its product with z."""
     z, scratch = rows.z, Scratch(rows.z)
     sums, products = z.new_zeros(len(z)), torch.zeros_like(z) if differentiate else None
-    for i, j in pairs(tiles(0, len(z))):
+    for i, j in pairs(tiles(0, len(z), z.device)):
         K = rows.kernel(i, j, scratch.take("K", length(i), length(j)), shift)
         add_sums(sums, i, j, K)
         if products is not None:
@@ -89,7 +89,7 @@ def _sweep(rows: Rows, differentiate: bool, shift: float = 0.0) -> tuple[Tensor,
 
 def _largest_exponent(rows: Rows) -> float:
     scratch, largest = Scratch(rows.z), -math.inf
-    for i, j in pairs(tiles(0, len(rows.z))):
+    for i, j in pairs(tiles(0, len(rows.z), rows.z.device)):
         S = rows.exponents(i, j, scratch.take("S", length(i), length(j)))
         if i == j:
             S.fill_diagonal_(-math.inf)
