@@ -24,7 +24,7 @@ LAYERS = [
         "claim",
     },
     {"losses", "nets", "augment"},
-    {"isolation", "player", "loop", "train", "vae", "metrics"},
+    {"isolation", "player", "replay", "loop", "train", "vae", "metrics"},
     {"codes_file", "cost", "swaps"},
     {"command", "measure", "cell", "worker", "execute", "jobs", "status", "stats", "study", "profiling"},
     {"testing"},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from perf.ratios import gate
-from perf.steps import bare, built, split
+from perf.steps import bare, built, made, split
 
 from cabench.checkpoint import CHECKPOINT_FILE, Checkpoint
 from cabench.loop import stratified_batches
