@@ -4,6 +4,7 @@ import dataclasses
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -190,3 +191,24 @@ def test_the_number_of_threads_is_put_back():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_launches_are_left_out_of_short_calls_that_can_be_recorded(monkeypatch):
+    called = []
+
+    def function(name):
+        return lambda: called.append(name)
+
+    def replay(recorded):
+        recorded()
+        return None if called[-1] == "stubborn" else function(f"replay of {called[-1]}")
+
+    monkeypatch.setattr(bench, "replay", replay)
+    functions = [function(name) for name in ("quick", "stubborn", "slow")]
+    launched = np.array([[1e-4, 1e-4, 1.0]] * 3)
+    turns = Bench(Suite("cpu", budget=0.01), None)._replayed(functions, launched)
+    assert turns.shape[1] == 3
+    assert called[:2] == ["quick", "stubborn"]  # each recorded once
+    assert set(called[2:]) == {"replay of quick", "stubborn", "slow"}
+    slow = launched[:, 2:]
+    assert Bench(Suite("cpu"), None)._replayed(functions[2:], slow) is slow
