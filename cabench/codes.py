@@ -179,19 +179,19 @@ class Batch:
         x: uint8 tensor (n, channels, ...), both groups present.
         y: int64 tensor (n,).
         labels: factor name -> float tensor (n,); empty unless `supervision = "attributes"`.
-        groups: the row numbers of the background and of the target, int64 tensors. Who makes a batch mostly knows
-            them; taken from `y`, as they are otherwise, they make the program wait for a GPU.
+        groups: the row numbers of the background and of the target, int64 tensors.
     """
 
     x: torch.Tensor
     y: torch.Tensor
-    labels: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    groups: tuple[torch.Tensor, torch.Tensor] = None  # type: ignore[assignment]
+    labels: Mapping[str, torch.Tensor]
+    groups: tuple[torch.Tensor, torch.Tensor]
 
-    def __post_init__(self) -> None:
-        if self.groups is None:
-            background, target = ((self.y == group).nonzero()[:, 0] for group in (0, 1))
-            object.__setattr__(self, "groups", (background, target))
+    @classmethod
+    def of(cls, x: torch.Tensor, y: torch.Tensor, labels: Mapping[str, torch.Tensor] | None = None) -> Batch:
+        """Return a batch whose groups are looked up in `y`, for which a program waits if that lies on a GPU."""
+        background, target = ((y == group).nonzero()[:, 0] for group in (0, 1))
+        return cls(x, y, labels or {}, (background, target))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from cabench.train import Draws
 def batch_of(split, rows=slice(None)):
     """Return rows of a split as a batch, with the labels that it carries."""
     labels = {name: torch.from_numpy(column[rows]).float() for name, column in split.labels.items()}
-    return Batch(torch.from_numpy(split.x[rows]), torch.from_numpy(split.y[rows]), labels)
+    return Batch.of(torch.from_numpy(split.x[rows]), torch.from_numpy(split.y[rows]), labels)
 
 
 def draws(seed=0):

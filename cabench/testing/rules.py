@@ -157,7 +157,7 @@ def _learned(method: Method, train: Split) -> Any:
         codes = method.fit(train, None, Context()).embed(train.x)
         return [codes[space].tobytes() for space in SPACES]
     method.fit(Split(train.x, np.arange(len(train)) % 2, augmentation=train.augmentation), None, Context())
-    batch = Batch(torch.from_numpy(train.x), torch.from_numpy(train.y))
+    batch = Batch.of(torch.from_numpy(train.x), torch.from_numpy(train.y))
     draws = Draws(torch.Generator().manual_seed(0), torch.Generator().manual_seed(0))
     return [
         {name: raw.item() * weight for name, (raw, weight) in player.loss(batch, draws).items()}

@@ -125,6 +125,28 @@ def test_a_shared_helper_of_cabench_counts_for_who_imports_it_and_for_nobody_els
     assert changed == expected and len(expected) > 1
 
 
+def test_the_losses_of_a_cpu_count_and_those_of_a_gpu_do_not(tmp_path, monkeypatch):
+    source = registry.source
+
+    def of(edited):
+        """Return SepCLR's fingerprint once a line is added to some modules."""
+
+        def found(name):
+            file = source(name)
+            if name not in edited:
+                return file
+            copy = tmp_path / f"{name}.py"
+            copy.write_text(f"{file.read_text()}\nNEW = 1\n")
+            return copy
+
+        monkeypatch.setattr(registry, "source", found)
+        forget()
+        return fingerprint(source("cabench.methods.sepclr"), "cabench.methods.sepclr", "quick")
+
+    backends = "cabench.losses.backends"
+    assert of({f"{backends}.tiled.tiles"}) != of(()) == of({f"{backends}.triton", f"{backends}.compiled"})
+
+
 def test_a_record_is_stale_by_the_plugin_that_changed():
     record = {"fingerprints": {"method": "a", "dataset": "b"}}
     assert stale(record, {"method": "a", "dataset": "b"}) == []

@@ -74,5 +74,5 @@ def test_the_groups_of_a_batch_are_its_rows_of_each_group(y, monkeypatch):
 
 
 def test_a_batch_finds_its_groups_by_itself():
-    background, target = Batch(torch.zeros(5, 1, 4, 4), torch.tensor([1, 0, 0, 1, 0])).groups
+    background, target = Batch.of(torch.zeros(5, 1, 4, 4), torch.tensor([1, 0, 0, 1, 0])).groups
     assert background.tolist() == [1, 2, 4] and target.tolist() == [0, 3]

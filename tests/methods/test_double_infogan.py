@@ -46,7 +46,7 @@ def built(make_split, **params):
 
 def only(batch, group):
     rows = batch.y == group
-    return Batch(batch.x[rows], batch.y[rows])
+    return Batch.of(batch.x[rows], batch.y[rows])
 
 
 def softplus(value):
@@ -269,7 +269,7 @@ def test_published_settings():
 
 
 def test_the_native_networks_step_like_the_matched_ones(native, batch):
-    few = Batch(batch.x[:4], torch.tensor([0, 1, 0, 1]))
+    few = Batch.of(batch.x[:4], torch.tensor([0, 1, 0, 1]))
     own = {"generator": {"decoder"}, "cr": {"cr"}, "discriminator": {"discriminator"}}
     assert touched_by_players(native, few) == own
 

@@ -208,7 +208,7 @@ def test_each_player_steps_in_turn_and_moves_only_its_own_networks(mi_term, make
 
 def rows_of(y):
     """Return the row numbers of both groups."""
-    return Batch(torch.empty(len(y)), y).groups
+    return Batch.of(torch.empty(len(y)), y).groups
 
 
 def test_background_rows_feel_no_pairwise_term_in_the_salient_space(fitted):

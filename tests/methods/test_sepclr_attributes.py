@@ -133,13 +133,13 @@ def test_a_missing_attribute_leaves_out_its_pairs_and_nothing_else(fitted, make_
     known = {"size": torch.linspace(2, 8, 48), "mark": torch.zeros(48)}
     missing = {"size": torch.where(torch.arange(48) < 6, known["size"], torch.nan), "mark": known["mark"]}
     everyone = torch.ones_like(batch.y)
-    found = fitted.salient_terms(1, Batch(batch.x, everyone, missing), s, s)
-    fewer = Batch(batch.x[rows], everyone[rows], {name: column[rows] for name, column in known.items()})
+    found = fitted.salient_terms(1, Batch.of(batch.x, everyone, missing), s, s)
+    fewer = Batch.of(batch.x[rows], everyone[rows], {name: column[rows] for name, column in known.items()})
     expected = fitted.salient_terms(1, fewer, s[rows], s[rows])
     assert found["attributes"].item() == pytest.approx(expected["attributes"].item(), rel=1e-6)
     assert (
         found["uniformity_salient"]
-        == fitted.salient_terms(1, Batch(batch.x, everyone, known), s, s)["uniformity_salient"]
+        == fitted.salient_terms(1, Batch.of(batch.x, everyone, known), s, s)["uniformity_salient"]
     )
 
 
@@ -172,7 +172,7 @@ def test_classes_are_close_if_equal_and_values_by_how_near_they_are(fitted, make
     def attributes(unit: int, mark: float, shift: float) -> float:
         """Return the term of two rows, one apart in the code, whose marks or sizes differ by so much."""
         labels = {"mark": torch.tensor([0.0, mark]), "size": torch.tensor([5.0, 5.0 + shift])}
-        return fitted.salient_terms(unit, Batch(batch.x[:2], everyone[:2], labels), s[:2], s[:2])[
+        return fitted.salient_terms(unit, Batch.of(batch.x[:2], everyone[:2], labels), s[:2], s[:2])[
             "attributes"
         ].item()
 

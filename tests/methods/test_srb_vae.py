@@ -39,7 +39,7 @@ def batch(make_split):
 
 def only(batch, group):
     rows = batch.y == group
-    return Batch(batch.x[rows], batch.y[rows])
+    return Batch.of(batch.x[rows], batch.y[rows])
 
 
 def gradients(method, loss):
@@ -275,7 +275,7 @@ def test_published_settings():
 
 
 def test_the_native_networks_step_like_the_matched_ones(native, batch):
-    few = Batch(batch.x[:6], torch.tensor([0, 1, 0, 1, 0, 1]))
+    few = Batch.of(batch.x[:6], torch.tensor([0, 1, 0, 1, 0, 1]))
     own = {"discriminator": {D_B, D_T}, "model": {"encoder", "decoder", "reference"}}
     assert touched_by_players(native, few) == own
 

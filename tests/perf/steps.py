@@ -47,7 +47,7 @@ def bare(method, train):
     adam = torch.optim.Adam(method.networks_.parameters(), method.learning_rate, fused=True)
 
     def step(rows):
-        terms = method.training_loss(Batch(x[rows], y[rows], {}), draws)
+        terms = method.training_loss(Batch.of(x[rows], y[rows]), draws)
         loss = torch.stack([raw * weight for raw, weight in terms.values()]).sum()
         adam.zero_grad()
         loss.backward()
