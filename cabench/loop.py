@@ -226,6 +226,10 @@ class _Module(pl.LightningModule):
             context.checkpoint.write(len(self.history), self._state())
         context.progress(len(self.history), method.epochs)
 
+    def on_train_end(self) -> None:
+        # What was recorded holds memory of a GPU, and refers to this module, which refers to it.
+        self._steps.clear()
+
     def on_validation_epoch_start(self) -> None:
         self._train_sums, self._sums = self._sums, {}
         # The same views at every look, or the curve would show the draw.
