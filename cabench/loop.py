@@ -248,8 +248,6 @@ class _Module(pl.LightningModule):
         method, context = self._held
 
         def step(groups: list[Tensor]) -> dict[str, Tensor]:
-            # Parameters in bfloat16 that an earlier step of this batch left behind: the optimiser has moved them.
-            torch.clear_autocast_cache()
             with self._moving(player):
                 loss, told = self._loss("train", player, groups, self._draws)
                 with record_function("backward"):

@@ -1,5 +1,7 @@
 """What the training loop promises to players."""
 
+import gc
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from cabench import loop
 from cabench.augment.views import whole
 from cabench.codes import Batch, Split
 from cabench.params import count, rate
@@ -76,3 +79,21 @@ def test_the_groups_of_a_batch_are_its_rows_of_each_group(y, monkeypatch):
 def test_a_batch_finds_its_groups_by_itself():
     background, target = Batch.of(torch.zeros(5, 1, 4, 4), torch.tensor([1, 0, 0, 1, 0])).groups
     assert background.tolist() == [1, 2, 4] and target.tolist() == [0, 3]
+
+
+def test_what_was_recorded_is_let_go_when_the_fit_ends(monkeypatch):
+    made, step_of = [], loop._Module._step_of
+
+    def noted(self, player):
+        step = step_of(self, player)
+        made.append(weakref.ref(step))
+        return step
+
+    monkeypatch.setattr(loop._Module, "_step_of", noted)
+    x = np.zeros((16, 1, 4, 4), np.uint8)
+    gc.disable()  # no cycle is in the way
+    try:
+        Duel().fit(Split(x, np.arange(16) % 2))
+        assert [step() for step in made] == [None, None]
+    finally:
+        gc.enable()

@@ -1,5 +1,7 @@
 """Methods train under bfloat16 autocast on a GPU: on CPU, which has it too, it keeps losses and gradients."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from training_step import batch_of, draws
@@ -54,6 +56,20 @@ def test_a_fit_in_half_precision_keeps_float32_networks_and_nearly_the_same_loss
     assert {p.dtype for p in half.networks_.parameters()} == {torch.float32}
     assert half.history_[0] == pytest.approx(full.history_[0], rel=0.02, abs=0.02)
     assert half.history_ != full.history_
+
+
+def test_each_of_several_steps_on_a_batch_sees_what_the_last_one_moved(monkeypatch):
+    monkeypatch.setitem(loop.PRECISION, "cpu", loop.PRECISION["gpu"])
+    x, seen = torch.ones(1, 6), []
+
+    def estimator_loss(self, batch, stream):
+        network = self.networks_["posterior"]
+        seen.append([part.tolist() for part in network(x)])
+        return {"first": (network(x)[0].float().square().sum(), 1.0)}
+
+    monkeypatch.setattr(CLASSES["sepclr"], "estimator_loss", estimator_loss)
+    fit("sepclr", mi_term="vub", inner_steps=3, inner_rate=0.1, epochs=1, batch_size=len(tiny_split()))
+    assert len(seen) == 3 and all(before != after for before, after in pairwise(seen))
 
 
 def test_a_view_is_the_same_in_half_precision():
