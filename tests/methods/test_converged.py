@@ -89,7 +89,7 @@ def test_the_documentation_shows_the_scores_of_the_committed_table():
         return max(VAES, key=lambda name: float(scores[name, dataset]["mean"]))
 
     shown = (TUNING / "README.md").read_text(encoding="utf-8")
-    for name in ("sepclr", "double_infogan", "pca", "simclr"):
+    for name in ("sepclr_attributes", "sepclr", "double_infogan", "cpca", "cpca_plus_plus", "pca", "simclr"):
         assert line(f"`{name}`", [score(scores[name, dataset]) for dataset in datasets]) in shown
     cells = [f"{score(scores[best(dataset), dataset])}, `{best(dataset)}`" for dataset in datasets]
     assert line("best contrastive VAE", cells) in shown
