@@ -37,7 +37,7 @@ def check_method(cls: type[Method], **params: Any) -> None:
     - saved: a fresh instance gives the same codes after `cabench.model_file`.
     - resumed: a fit that is interrupted after an epoch, and goes on from its checkpoint, gives the same codes.
     - images: what `decode` and `swap` return, where there are any, is float32 of the size seen, in [0, 1].
-    - cuda: the same on a GPU; left out without one.
+    - cuda: the same on a GPU, from replayed steps too; left out without one.
 
     Args:
         cls: the class of the method.
