@@ -30,7 +30,7 @@ from cabench.testing.subject import ROWS, Broken, Subject, close, own_images, re
 from cabench.train import LightningMethod
 
 CUDA_ROUNDING = 2e-2  # TF32 keeps three digits per product
-# Two launched fits on an H200 differed by up to 2.4e-2 after four steps: sums of gradients there have no fixed order.
+# Two launched fits on an H200 differed by up to 2.4e-2 after four steps: sums there have no fixed order.
 CUDA_ORDER = 0.1
 
 
