@@ -24,7 +24,9 @@ DASHES = {"exact": "-", "default": "--", "fast": ":"}
 
 def table(rows: list[Row]) -> pd.DataFrame:
     """Return rows as text, those of absent backends left out."""
-    return pd.DataFrame([_texts(row) for row in rows if row["status"] != ABSENT])
+    shown = pd.DataFrame([_texts(row) for row in rows if row["status"] != ABSENT])
+    # A CPU launches nothing.
+    return shown if any(row["launched_ms"] for row in rows) else shown.drop(columns="launched ms", errors="ignore")
 
 
 def notes(rows: list[Row], peaks: Peaks | None) -> list[str]:
@@ -51,20 +53,17 @@ def notes(rows: list[Row], peaks: Peaks | None) -> list[str]:
 def _texts(row: Row) -> dict[str, str]:
     ok = row["status"] == OK
     shown = {name: str(row[name]) for name in CASE}
-    return (
-        shown
-        | {
-            "ms": _ms(row["ms"]) if ok else row["status"],
-            "quartiles": f"{_ms(row['ms_q1'])}-{_ms(row['ms_q3'])}" if ok else "",
-            "Gpairs/s": f"{row['pairs_per_s'] / 1e9:.3g}" if ok else "",
-            "MiB": _number(row["peak_mib"], ".3g"),
-            "value err": _number(row["value_error"], ".1e"),
-            "grad err": _number(row["gradient_error"], ".1e"),
-            "of the roof": "" if row["bound"] is None else f"{row['roofline']:.1%} {row['bound']}",
-            "x faster": _number(row["ratio"], ".3g"),
-        }
-        | ({"launched ms": _ms(row["launched_ms"])} if row.get("launched_ms") is not None else {})
-    )
+    return shown | {
+        "ms": _ms(row["ms"]) if ok else row["status"],
+        "quartiles": f"{_ms(row['ms_q1'])}-{_ms(row['ms_q3'])}" if ok else "",
+        "launched ms": _number(row["launched_ms"], ".3g"),
+        "Gpairs/s": f"{row['pairs_per_s'] / 1e9:.3g}" if ok else "",
+        "MiB": _number(row["peak_mib"], ".3g"),
+        "value err": _number(row["value_error"], ".1e"),
+        "grad err": _number(row["gradient_error"], ".1e"),
+        "of the roof": "" if row["bound"] is None else f"{row['roofline']:.1%} {row['bound']}",
+        "x faster": _number(row["ratio"], ".3g"),
+    }
 
 
 def _ms(value: float) -> str:

@@ -45,7 +45,7 @@ def replay(function: Function) -> Function | None:
             function()
         with torch.cuda.graph(graph, stream=stream):
             function()
-    except RuntimeError:
+    except RuntimeError:  # whatever CUDA says of work that asks the device for a number; it ran a line before
         return None
     finally:
         torch.cuda.current_stream().wait_stream(stream)

@@ -242,8 +242,8 @@ def _cuda(subject: Subject) -> None:
     for space in SPACES:
         require(close(fresh.embed(x)[space], codes[space], CUDA_ROUNDING), f"the CPU gives another {space} code")
     if getattr(method, "replayed", False):
-        plain = subject.make()
-        plain.replayed = False  # type: ignore[attr-defined]
+        plain: Any = subject.make()
+        plain.replayed = False
         again = subject.fit(plain, tiny_split(n=ROWS), Context(device="cuda")).embed(x)
         for space in SPACES:
             require(close(again[space], codes[space], CUDA_ORDER), f"replayed steps give another {space} code")

@@ -1,12 +1,12 @@
 """What people see of a profile."""
 
 from cabench.profiling import show
-from cabench.profiling.bench import MEASURED
+from cabench.profiling.bench import MEASURED, WITH_LAUNCHES
 
 
 def row(n, backend, status="ok", reason=None, **measured):
     case = {"kernel": "uniformity", "n": n, "backend": backend, "precision": "exact", "mode": "full"}
-    return case | {"status": status, "reason": reason} | dict.fromkeys(MEASURED) | measured
+    return case | {"status": status, "reason": reason} | dict.fromkeys((*MEASURED, *WITH_LAUNCHES)) | measured
 
 
 def measured(n, ms):
@@ -29,6 +29,12 @@ def test_the_table_has_a_line_for_each_case_but_those_of_absent_backends():
     assert list(table["quartiles"])[:3] == ["1.8-2.2", "28.8-35.2", ""]
     first = table.iloc[0]
     assert (first["Gpairs/s"], first["of the roof"], first["x faster"]) == ("2", "25.0% exp", "12.3")
+
+
+def test_times_with_launches_have_a_column_on_a_gpu_alone():
+    assert "launched ms" not in show.table(ROWS)
+    table = show.table([ROWS[0] | {"launched_ms": 1.25}, ROWS[2]])
+    assert list(table["launched ms"]) == ["1.25", ""]
 
 
 def test_what_was_not_measured_is_said_with_the_reason():
