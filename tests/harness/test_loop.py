@@ -1,6 +1,7 @@
 """What the training loop promises to players."""
 
 import gc
+import math
 import weakref
 from dataclasses import dataclass
 
@@ -97,3 +98,19 @@ def test_what_was_recorded_is_let_go_when_the_fit_ends(monkeypatch):
         assert [step() for step in made] == [None, None]
     finally:
         gc.enable()
+
+
+def test_every_player_warms_up_and_then_follows_a_half_cosine(monkeypatch):
+    rates, step = [], torch.optim.Adam.step
+
+    def noted(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    Duel(learning_rate=0.1).fit(Split(np.zeros((16, 1, 4, 4), np.uint8), np.arange(16) % 2))
+    # Four batches, of which one is the least warm-up; then thirds of half a turn.
+    expected = [0.1, 0.1, 0.075, 0.025]
+    assert rates == pytest.approx([rate for rate in expected for _ in range(2)])
+    longer = [loop.warm_up_cosine(at, 100) for at in (0, 4, 5, 52, 100)]
+    assert longer == pytest.approx([0.2, 1, 1, 0.5 * (1 + math.cos(math.pi * 47 / 95)), 0])
