@@ -24,7 +24,7 @@ from torch import Tensor
 
 from cabench.errors import UserError
 from cabench.losses.backends import interpreted, triton_differences, triton_kernels
-from cabench.losses.backends.triton_launch import by_rows, by_strips, difference_options, splits
+from cabench.losses.backends.triton_launch import by_differences, by_rows, by_strips
 from cabench.losses.once import once
 
 LN_2 = math.log(2)
@@ -273,14 +273,12 @@ def differences(
     kernel: Any, n: int, differentiate: bool, x: Tensor, other: Tensor, **widths: int
 ) -> tuple[Tensor, Tensor | None]:
     """Return the sums over columns of a kernel of `triton_differences`: totals (rows,), pull (n, d) if asked."""
-    options = difference_options(n)
-    tiles = -(-n // options["BLOCK"])
-    per_split, runs = splits(tiles, tiles, x.device)
-    totals = x.new_zeros(runs, x.shape[1])
-    pulled = x.new_empty(runs, *x.shape) if differentiate else totals
-    kernel[(tiles, runs)](
-        x, other, totals, pulled, rows=x.shape[1], width=x.shape[0], **widths, tiles=tiles, per_split=per_split,
-        WITH_GRADIENT=differentiate, **options,
+    launch = by_differences(n, x.device)
+    totals = x.new_zeros(launch.splits, x.shape[1])
+    pulled = x.new_empty(launch.splits, *x.shape) if differentiate else totals
+    kernel[launch.grid](
+        x, other, totals, pulled, rows=x.shape[1], width=x.shape[0], **widths, tiles=launch.tiles,
+        per_split=launch.per_program, WITH_GRADIENT=differentiate, **launch.options,
     )  # fmt: skip
     return totals.sum(0), pulled.sum(0)[:, :n].T if differentiate else None
 

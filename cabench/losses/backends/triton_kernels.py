@@ -95,7 +95,7 @@ def exponents(
     PARTS: tl.constexpr,
 ) -> tl.tensor:
     """Return S (BLOCK_M, BLOCK_N) of two tiles of points; rounding never makes it positive."""
-    S = -(half[:, None] + other_half[None, :])
+    S = -half[:, None] - other_half[None, :]
     if PARTS == 2:
         S = tl.dot(low, tl.trans(other_high), S)
         S = tl.dot(high, tl.trans(other_low), S)

@@ -100,14 +100,24 @@ def row_options(n: int, width: int, precision: str, roomy: bool, codes: int) -> 
     return {"BLOCK_M": rows, "BLOCK_N": columns, "num_warps": warps, "num_stages": stages}
 
 
+def by_differences(n: int, device: torch.device) -> Launch:
+    """Return the launch of a kernel of `triton_differences`."""
+    options = difference_options(n)
+    row_tiles, tiles = -(-n // options["BLOCK_M"]), -(-n // options["BLOCK_N"])
+    # A program has few warps.
+    per_split, runs = splits(row_tiles, tiles, device, each=8)
+    return Launch((row_tiles, runs), tiles, per_split, options)
+
+
 def difference_options(n: int) -> dict[str, int]:
-    """Return the side of a tile and the warps of the kernels of `triton_differences`."""
-    return {"BLOCK": 32, "num_warps": 4} if n <= 2 * SMALL else {"BLOCK": 64, "num_warps": 8}
+    """Return both sides of a tile and the warps, one for 32 rows, of the kernels of `triton_differences`."""
+    rows, columns = (32, 16) if n <= 2 * SMALL else (128, 32)
+    return {"BLOCK_M": rows, "BLOCK_N": columns, "num_warps": rows // 32}
 
 
-def splits(row_tiles: int, tiles: int, device: torch.device) -> tuple[int, int]:
-    """Return (tiles per split, splits) such that each processor has about two programs."""
-    programs = 2 * _properties(device)["multiprocessor_count"]
+def splits(row_tiles: int, tiles: int, device: torch.device, each: int = 2) -> tuple[int, int]:
+    """Return (tiles per split, splits) such that each processor has about so many programs."""
+    programs = each * _properties(device)["multiprocessor_count"]
     per_split = -(-tiles // min(tiles, max(1, programs // row_tiles)))
     return per_split, -(-tiles // per_split)
 
