@@ -140,15 +140,27 @@ def measure(evidence: Evidence) -> Rows:
         yield evidence.row("detection_rate", found["detection_rate"], **here | {"rows": "all"}, chance=FALSE_ALARMS)
         yield evidence.row("false_alarm_rate", found["false_alarm_rate"], **here, chance=FALSE_ALARMS)
     for factor in evidence.factors:
-        if factor.home == "common" and factor.rows != "target":
+        if factor.home == "common" and _varies(evidence, factor):
             yield evidence.row("background_bits", _bits(evidence, factor), factor, **here, chance=0.0)
+
+
+def _labelled(part: Part, factor: Factor) -> np.ndarray:
+    """Return the background rows (n,) whose label is known, also of a factor that is probed on target rows."""
+    known: np.ndarray = (part.y == 0) & ~np.isnan(part.labels[factor.name])
+    return known
+
+
+def _varies(evidence: Evidence, factor: Factor) -> bool:
+    """Return whether background images differ in a factor, and every part has some that are labelled."""
+    values = [part.values(factor, _labelled(part, factor)) for part in evidence.parts]
+    return all(len(found) for found in values) and bool(np.ptp(values[0]) > 0)
 
 
 def _bits(evidence: Evidence, factor: Factor) -> float:
     """Return the usable information of s about a factor on background rows, for a linear probe."""
 
     def pair(part: Part) -> Pair:
-        rows = part.rows(factor) & (part.y == 0)
+        rows = _labelled(part, factor)
         return part.codes.salient[rows], part.values(factor, rows)
 
     train, validation, test = (pair(part) for part in evidence.parts)

@@ -73,7 +73,7 @@ FAMILIES = {
         ),
         Family(
             "background",
-            1,
+            2,
             True,
             (
                 Metric("null_background_ratio", "lower", (0, INF), "spread of s on background over that on target"),
@@ -85,7 +85,7 @@ FAMILIES = {
         ),
         Family(
             "information",
-            1,
+            2,
             False,
             (
                 *(
@@ -137,7 +137,7 @@ FAMILIES = {
         ),
         Family(
             "disentanglement",
-            1,
+            2,
             False,
             (
                 Metric("mig", "higher", (0, 1), "mutual information gap of the units of s"),

@@ -182,8 +182,8 @@ def factor_vae_score(
 
     Each vote holds a factor fixed in a batch of rows and names the unit whose variance there is the smallest share
     of its variance overall; 800 votes give each unit the factor it mostly stands for, 400 more are scored. Units
-    whose variance is below 0.05 of the largest are dropped. In [0, 1], higher is better; chance, 1/k, for a
-    constant code. Source: Kim & Mnih, ICML 2018, section 4.
+    whose variance is below 0.05 are dropped, 0.05 of a prior's 1; if none reaches 1, below 0.05 of the largest. In
+    [0, 1], higher is better; chance, 1/k, for a constant code. Source: Kim & Mnih, ICML 2018, section 4.
 
     Deviations, for want of a generator of images: rows are drawn, without replacement, from stored codes, so they
     share a factor's bin, not always its exact value; only bins of at least `batch` rows are drawn, in proportion to
@@ -215,7 +215,7 @@ def factor_vae_score(
     variances = (s - s[0]).var(0)
     if not variances.any():
         return float(1 / k)
-    active = variances >= LEAST_VARIANCE * variances.max()
+    active = variances >= LEAST_VARIANCE * min(1.0, variances.max())
     z = s[:, active] / np.sqrt(variances[active])
     rng = np.random.default_rng(seed)
     tables = []

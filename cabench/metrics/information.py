@@ -106,6 +106,10 @@ def _probed(evidence: Evidence, factor: Factor, space: Space, parts: Probed) -> 
             row = evidence.row(f"{factor.metric}_{name}", reached[-1], factor, **here)
             rows.append(row | {"chance": guess, "ceiling": ceiling})
     rows.append(evidence.row("usable_bits", max(bits), factor, **here, chance=0.0))
-    excused = confounded(evidence, factor).get(factor.metric) if space != factor.home else None
+    excused = None
+    if space != factor.home:
+        # Codes are read by the best of all probes, so what is excused is too.
+        given = [confounded(evidence, factor, probe).get(factor.metric) for probe in PROBES.values()]
+        excused = max((score for score in given if score is not None), default=None)
     best = {"name": factor.metric, "factor": factor.name, "space": space, "value": max(reached)}
     return rows, best | {"chance": guess, "ceiling": ceiling, "confounded": excused}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,10 @@ class Prediction:
 
     point: np.ndarray
     bits: np.ndarray
+
+
+# (train, validation, test, categorical) -> what it says of test.
+Probe = Callable[[Pair, Pair, Pair, bool], Prediction]
 
 
 def linear_probe(train: Pair, validation: Pair, test: Pair, categorical: bool) -> Prediction:
@@ -201,12 +205,19 @@ def measure(evidence: Evidence) -> Rows:
             yield evidence.row(name, score)
 
 
-def confounded(evidence: Evidence, factor: Factor) -> dict[str, float]:
+def confounded(evidence: Evidence, factor: Factor, probe: Probe = linear_probe) -> dict[str, float]:
     """Return what a probe reads of a factor from the true factors of the other space (METHODS 5.2).
 
     A perfect code of that space knows as much without any leakage. Empty if that space has no factors.
+
+    Args:
+        evidence: holds the labels.
+        factor: what is read.
+        probe: the one that reads it from the codes.
     """
-    others = [other for other in evidence.factors if other.home != factor.home]
+    others = [
+        other for other in evidence.factors if other.home != factor.home and _known(evidence.train, factor, other)
+    ]
 
     def pair(part: Part) -> Pair:
         rows = part.rows(factor)
@@ -215,8 +226,21 @@ def confounded(evidence: Evidence, factor: Factor) -> dict[str, float]:
     train, validation, test = (pair(part) for part in evidence.parts)
     if not train[0].shape[1]:
         return {}
-    prediction = linear_probe(train, validation, test, bool(factor.classes))
+    prediction = probe(train, validation, test, bool(factor.classes))
     return scores(test[1], prediction, bool(factor.classes))
+
+
+def _known(part: Part, factor: Factor, other: Factor) -> bool:
+    """Return whether the other space can know another factor's values on all rows on which a factor is probed.
+
+    A salient code sees whether its own factors are there. A common code does not see the group: a factor without
+    values in one of the groups would tell them apart by its gaps, which no code may.
+    """
+    if other.home == "salient":
+        return True
+    rows = part.rows(factor)
+    missing = np.isnan(part.labels[other.name])
+    return not any(missing[rows & (part.y == group)].all() for group in np.unique(part.y[rows]))
 
 
 def attributes(labels: Mapping[str, np.ndarray], factors: Iterable[Factor], rows: np.ndarray) -> np.ndarray:

@@ -22,14 +22,15 @@ def probe_intervals(store: Store, table: pd.DataFrame) -> Intervals:
     """Return the interval of every headline probe of a method with at least three finished seeds.
 
     Args:
-        store: holds the runs' predictions; a run that lost its own has no part in an interval.
+        store: holds the runs' predictions; a method whose run lost its own has none, for a mean over all seeds is
+            not described by an interval over some.
         table: what `cabench.report.frame.frame` makes of the records.
     """
     found: dict[tuple[str, ...], Interval] = {}
     done = table[table["status"] == "done"]
     for key, cells in done.groupby([*BOARD, "method"], sort=False):
-        runs = [run for run in cells["run_id"].unique() if _has_files(store, run)]
-        if len(runs) >= LEAST_SEEDS:
+        runs = list(cells["run_id"].unique())
+        if len(runs) >= LEAST_SEEDS and all(_has_files(store, run) for run in runs):
             found |= {(*key, *probe): interval for probe, interval in _of_method(store, runs).items()}
     return found
 

@@ -54,6 +54,12 @@ class Column:
         """Return what a method has in this column."""
         return metrics.get((self.name, self.factor, self.space), [])
 
+    def judged(self, measurement: Measurement) -> float:
+        """Return the value by which methods compete: abroad how far from chance, on either side (METHODS 5.2)."""
+        if self.home or measurement.chance is None:
+            return measurement.value
+        return abs(measurement.value - measurement.chance)
+
 
 def paper_tables(report: Report, published: Sequence[dict[str, str]] = ()) -> Iterator[LatexTable]:
     """Yield tables per data set, source and tier: summaries, then every probe with delta_tot.
@@ -171,7 +177,7 @@ def _rows(
     intervals: Mapping[tuple[str, ...], Interval],
 ) -> list[list[Cell]]:
     competing = [
-        {method: {row.seed: row.value for row in column.of(metrics[method])} for method in methods}
+        {method: {row.seed: column.judged(row) for row in column.of(metrics[method])} for method in methods}
         for column in columns
     ]
     found = [marks(scores, column.direction) for scores, column in zip(competing, columns, strict=True)]

@@ -270,6 +270,11 @@ def test_units_that_hardly_vary_have_no_vote():
     assert factor_vae_score(np.hstack([1e5 * small, ORACLE]), GRID, MIXED, 0) < 0.5
 
 
+def test_a_unit_of_a_priors_size_has_its_vote_beside_a_larger_one():
+    factors = np.random.default_rng(0).uniform(size=(1000, 3))
+    assert factor_vae_score(standard(factors) * [0.5, 5, 1], factors, VALUES, 0) == 1
+
+
 def test_one_unit_can_name_one_factor_only():
     assert factor_vae_score(ORACLE[:, :1], GRID, MIXED, 0) == pytest.approx(1 / 3, abs=0.01)
 

@@ -167,3 +167,45 @@ def test_what_the_true_factors_of_a_space_give_away_is_no_leak():
     assert row["value"] > 0.9 and row["confounded"] == pytest.approx(1.0, abs=0.02)
     (leak,) = (r["value"] for r in rows if r["name"] == "leak")
     assert leak < 0.05
+
+
+def test_the_worst_leak_excuses_what_the_same_probes_read_from_the_true_factors():
+    """The digit goes with the distance of the size from its mean, which no linear probe sees."""
+    evidence = SEEN["oracle"]
+    for name in ("train", "validation", "test"):
+        part = getattr(evidence, name)
+        far = (np.abs(part.labels["size"] - 50) > 6.745).astype(int)
+        salient = (np.eye(4)[far] * part.y[:, None]).astype(np.float32)
+        part = replace(part, codes=Codes(part.codes.common, salient))
+        evidence = changed(replace(evidence, **{name: part}), name, digit=np.where(part.y == 1, far, np.nan))
+    rows = {(row["name"], row["factor"], row["space"]): row for row in evaluate_families(evidence, ["information"])}
+    assert rows["balanced_accuracy_trees", "digit", "common"]["value"] > 0.9
+    assert rows["leak_max", None, None]["value"] < 0.03
+
+
+def test_a_common_factor_without_values_on_background_excuses_no_leak_of_the_group():
+    evidence = SEEN["copied"]
+    for name in ("train", "validation", "test"):
+        part = getattr(evidence, name)
+        evidence = changed(evidence, name, size=np.where(part.y == 1, part.labels["size"], np.nan))
+    rows = evaluate_families(replace(evidence, factors=(replace(FACTORS[1], rows="target"), FACTORS[3])), ["probe"])
+    (row,) = (r for r in rows if (r["name"], r["factor"], r["space"]) == ("balanced_accuracy", "target", "common"))
+    assert row["value"] > 0.95 and row["confounded"] is None
+    (leak,) = (r["value"] for r in rows if r["name"] == "leak")
+    assert leak > 0.9
+
+
+def test_background_bits_count_what_is_labelled_there_wherever_it_is_probed():
+    evidence = SEEN["oracle"]
+    for name in ("train", "validation", "test"):
+        part = getattr(evidence, name)
+        shape = np.eye(3)[part.labels["shape"].astype(int)] * (part.y == 0)[:, None]
+        codes = Codes(part.codes.common, shape.astype(np.float32))
+        # Nothing says how large things are on background images.
+        size = np.where(part.y == 1, part.labels["size"], np.nan)
+        part = replace(part, codes=codes, labels={**part.labels, "size": size})
+        evidence = replace(evidence, **{name: part})
+    of_target = tuple(replace(factor, rows="target") for factor in FACTORS[:2])
+    rows = evaluate_families(replace(evidence, factors=of_target), ["background"])
+    bits = {row["factor"]: row["value"] for row in rows if row["name"] == "background_bits"}
+    assert bits == {"shape": pytest.approx(np.log2(3), abs=0.05)}

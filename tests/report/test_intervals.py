@@ -54,3 +54,13 @@ def test_a_run_that_lost_its_predictions_leaves_the_interval_over_seeds(store):
         (folder / PREDICTIONS_FILE).write_bytes(b"half")
     assert probe_intervals(store, frame(store.records())) == {}
     assert write_leaderboard(store)
+
+
+def test_a_mean_over_all_seeds_has_no_interval_over_some(tmp_path, plugins):
+    plan = make_plan("random", "toy[noise=0.4]", "0:4", "smoke", plugins=[plugins / "toy.py"])
+    execute(plan, Store(tmp_path), Options(device="cpu"))
+    store = Store(tmp_path)
+    table = frame(store.records())
+    assert probe_intervals(store, table)
+    next((store.root / "runs").glob("*random-1*/" + PREDICTIONS_FILE)).unlink()
+    assert probe_intervals(store, table) == {}

@@ -38,3 +38,9 @@ def test_seeds_that_one_method_lacks_do_not_count():
 
 def test_equal_scores_are_no_difference():
     assert marks(column(a=[0.5] * 3, b=[0.5] * 3), "higher") == {}
+
+
+def test_who_is_behind_on_the_shared_seeds_is_not_best_for_having_more_of_them():
+    a, b = np.array([0.5, 0.5, 0.5, 0.99, 0.99, 0.99]), np.array([0.6, 0.61, 0.6])
+    assert marks(column(a=a, b=b), "higher") == {}
+    assert marks(column(a=-a, b=-b), "lower") == {}

@@ -17,7 +17,9 @@ from cabench.report.frame import frame
 from cabench.report.gather import Report
 from cabench.report.latex import escape as latex_escape
 from cabench.report.leaderboard import escape as markdown_escape
-from cabench.report.paper import COLUMNS, paper_tables, read_published
+from cabench.report.marks import marks
+from cabench.report.paper import COLUMNS, Column, paper_tables, read_published
+from cabench.report.scores import Measurement
 from cabench.report.write import FORMATS, Made, write_report
 from cabench.store import Store
 
@@ -100,6 +102,18 @@ def test_the_best_is_bold_only_where_three_seeds_say_so(complete):
     assert line.startswith(r"sepclr & 0.61 $\pm$ 0.02 & \textbf{0.91 $\pm$ 0.02}")
     floor = [line for line in text.splitlines() if line.startswith("pca &")]
     assert floor and not any("textbf" in line for line in floor)
+
+
+def test_abroad_chance_is_best_and_not_what_lies_below_it():
+    abroad = Column("balanced_accuracy", "target", "common", home=False)
+    scores = {"under": (0.36, 0.35, 0.37), "chance": (0.50, 0.501, 0.499)}
+    judged = {
+        method: {
+            seed: abroad.judged(Measurement(seed, value, 0.5, 1.0, "salient")) for seed, value in enumerate(of)
+        }
+        for method, of in scores.items()
+    }
+    assert marks(judged, abroad.direction) == {"chance": "best"}
 
 
 def test_the_two_sources_have_tables_of_their_own():
