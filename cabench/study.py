@@ -11,6 +11,7 @@ from cabench.codes import SPACES, TARGET
 from cabench.errors import UserError, did_you_mean
 from cabench.metrics.catalogue import METRICS, families
 from cabench.plan import Label, Plan, make_plan
+from cabench.spec import RunSpec
 
 OWNERS = ("methods", "datasets")
 
@@ -101,8 +102,9 @@ def study_plan(study: Study, plugins: Iterable[Path] = ()) -> Plan:
     plugins = list(plugins)
     families(study.metrics)
     plans = []
+    base = make_plan(study.methods, study.datasets, study.seeds, study.tier, study.source, (), plugins)
+    _check_settings(base)
     for value in study.values:
-        base = make_plan(study.methods, study.datasets, study.seeds, study.tier, study.source, (), plugins)
         names = base.methods if study.owner == "methods" else base.datasets
         chosen = {cell.method if study.owner == "methods" else cell.dataset for cell in base.cells}
         overrides = [f"{name}.{study.parameter}={value}" for name in names if name in chosen]
@@ -112,7 +114,18 @@ def study_plan(study: Study, plugins: Iterable[Path] = ()) -> Plan:
     return _joined(plans)
 
 
+def _check_settings(plan: Plan) -> None:
+    """Refuse two settings of one name: beside the value that varies they would pass for seeds of one."""
+    settings: dict[tuple[str, str], RunSpec] = {}
+    for cell in plan.cells:
+        first = settings.setdefault((cell.method, cell.dataset), cell)
+        if (first.params, first.dataset_params) != (cell.params, cell.dataset_params):
+            name = cell.method if first.params != cell.params else cell.dataset
+            raise UserError(f"The study names '{name}' with two settings; give each a study of its own.")
+
+
 def _check_show(study: Study, plan: Plan) -> None:
+    measured = families(study.metrics)
     classes: list[Any] = list(plan.datasets.values())
     factors = {factor.name for cls in classes for factor in (*cls.factors, TARGET)}
     probes = [f"{factor} {space}" for factor in sorted(factors) for space in SPACES]
@@ -120,6 +133,15 @@ def _check_show(study: Study, plan: Plan) -> None:
         if item not in METRICS and item not in probes:
             known = (*METRICS, *probes)
             raise UserError(f"The study shows '{item}', which nothing measures.{did_you_mean(item, known)}")
+        if item in METRICS and METRICS[item].per_factor:
+            raise UserError(
+                f"The study shows '{item}', of which each factor has its own; show a factor and a code, as in "
+                f"'{probes[0]}', or a metric of the whole cell, as in 'leak'."
+            )
+        if item in METRICS and not set(families(item)) <= set(measured):
+            raise UserError(
+                f"The study shows '{item}' and does not measure it; add it, as in metrics: core,{item}."
+            )
 
 
 def _joined(plans: list[Plan]) -> Plan:

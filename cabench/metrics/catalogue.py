@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,13 +11,17 @@ from cabench.errors import UserError, did_you_mean
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's card; `bounds` are its least and largest value."""
+    """A metric's card; `bounds` are its least and largest value, `per_factor` if a cell has one for each factor."""
 
     name: str
     direction: Literal["higher", "lower"]
     bounds: tuple[float, float]
     title: str
     unit: str = ""
+    per_factor: bool = False
+
+
+PerFactor = functools.partial(Metric, per_factor=True)
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,10 @@ FAMILIES = {
             1,
             True,
             (
-                Metric("balanced_accuracy", "higher", (0, 1), "mean recall over classes of a linear probe"),
-                Metric("accuracy", "higher", (0, 1), "share of test rows that a linear probe gets right"),
-                Metric("r2", "higher", (-INF, 1), "variance of a continuous factor explained by a ridge probe"),
-                Metric("mae", "lower", (0, INF), "mean absolute error of a ridge probe", "the factor's"),
+                PerFactor("balanced_accuracy", "higher", (0, 1), "mean recall over classes of a linear probe"),
+                PerFactor("accuracy", "higher", (0, 1), "share of test rows that a linear probe gets right"),
+                PerFactor("r2", "higher", (-INF, 1), "variance of a continuous factor explained by a ridge probe"),
+                PerFactor("mae", "lower", (0, INF), "mean absolute error of a ridge probe", "the factor's"),
                 Metric("info", "higher", (0, 1), "mean over factors of what the home code holds"),
                 Metric("leak", "lower", (0, 1), "mean over factors of what the foreign code holds"),
                 Metric("CAscore", "higher", (0, 1), "harmonic mean of info and 1 - leak"),
@@ -77,7 +82,7 @@ FAMILIES = {
             True,
             (
                 Metric("null_background_ratio", "lower", (0, INF), "spread of s on background over that on target"),
-                Metric("background_bits", "lower", (0, INF), "what a linear probe reads from s there", "bits"),
+                PerFactor("background_bits", "lower", (0, INF), "what a linear probe reads from s there", "bits"),
                 Metric("background_rank", "lower", (0, INF), "effective rank of s on background"),
                 Metric("detection_rate", "higher", (0, 1), "targets far from the background, at 5 % false alarms"),
                 Metric("false_alarm_rate", "lower", (0, 1), "background images as far; 5 % if the threshold holds"),
@@ -92,12 +97,12 @@ FAMILIES = {
                     metric
                     for probe, title in PROBES.items()
                     for metric in (
-                        Metric(f"balanced_accuracy_{probe}", "higher", (0, 1), f"mean recall of {title}"),
-                        Metric(f"r2_{probe}", "higher", (-INF, 1), f"variance of a factor explained by {title}"),
+                        PerFactor(f"balanced_accuracy_{probe}", "higher", (0, 1), f"mean recall of {title}"),
+                        PerFactor(f"r2_{probe}", "higher", (-INF, 1), f"variance of a factor explained by {title}"),
                     )
                 ),
-                Metric("usable_bits", "higher", (0, INF), "most that a probe reads from a code", "bits"),
-                Metric("compression", "higher", (0, INF), "uniform over online code length, given a code"),
+                PerFactor("usable_bits", "higher", (0, INF), "most that a probe reads from a code", "bits"),
+                PerFactor("compression", "higher", (0, INF), "uniform over online code length, given a code"),
                 Metric("info_max", "higher", (0, 1), "info by the best of all probes"),
                 Metric("leak_max", "lower", (0, 1), "leak by the best of all probes"),
                 Metric("CAscore_max", "higher", (0, 1), "harmonic mean of info_max and 1 - leak_max"),
@@ -129,10 +134,12 @@ FAMILIES = {
             1,
             False,
             (
-                Metric("ari", "higher", (-0.5, 1), "adjusted Rand index of the most reproducible clusters"),
-                Metric("ami", "higher", (-1, 1), "adjusted mutual information of the most reproducible clusters"),
-                Metric("subgroup_accuracy", "higher", (0, 1), "share of rows in their class's cluster"),
-                Metric("reproducibility", "higher", (-0.5, 1), "agreement of clusterings of two halves"),
+                PerFactor("ari", "higher", (-0.5, 1), "adjusted Rand index of the most reproducible clusters"),
+                PerFactor(
+                    "ami", "higher", (-1, 1), "adjusted mutual information of the most reproducible clusters"
+                ),
+                PerFactor("subgroup_accuracy", "higher", (0, 1), "share of rows in their class's cluster"),
+                PerFactor("reproducibility", "higher", (-0.5, 1), "agreement of clusterings of two halves"),
             ),
         ),
         Family(

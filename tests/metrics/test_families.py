@@ -76,7 +76,9 @@ def test_a_family_yields_what_its_card_lists(name):
     cost = {metric.name: 1.0 for metric in FAMILIES["cost"].metrics}
     full = replace(SEEN["oracle"], cost=cost, swaps=lambda: Swaps(square / 2, blank, square, blank))
     module = importlib.import_module(f"cabench.metrics.{name}")
-    assert {row["name"] for row in module.measure(full)} <= {metric.name for metric in FAMILIES[name].metrics}
+    rows = list(module.measure(full))
+    assert {row["name"] for row in rows} <= {metric.name for metric in FAMILIES[name].metrics}
+    assert all((row["factor"] is not None) == METRICS[row["name"]].per_factor for row in rows)
 
 
 def test_words_name_families():
