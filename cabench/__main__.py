@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 import traceback
 
@@ -12,8 +15,13 @@ def main() -> None:
     """Run the command line; a user's error is one sentence on stderr and exit code 2."""
     from cabench.cli.main import cli
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no arrow shows a question mark
     try:
-        cli(prog_name="cabench")
+        try:
+            cli(prog_name="cabench")
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
@@ -21,6 +29,12 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails at it once more
+        print("Error: The output could not be written (No space left on device); free space.", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

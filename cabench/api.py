@@ -123,6 +123,8 @@ def find_runs(words: Iterable[str], results: str | Path = "results") -> list[Rec
     """
     found: dict[str, Record] = {}
     for word in words:
+        if not word:
+            raise UserError("A run has a name; give the beginning of one, or all.")
         done = [r for r in _beginning_with("" if word == "all" else word, results) if r["status"] == "done"]
         if not done:
             raise UserError(f"No run of '{word}' in {results} is done; `cabench run` goes on with them.")

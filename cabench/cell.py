@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from cabench import provenance
 from cabench.checkpoint import CHECKPOINT_FILE, Checkpoint
 from cabench.codes import Splits
-from cabench.codes_file import CODES_FILE, kept, write_codes
+from cabench.codes_file import CODES_FILE, PREDICTIONS_FILE, kept, write_codes
 from cabench.cost import fit_cost
 from cabench.errors import NotWritten, UserError
 from cabench.measure import look
@@ -74,6 +75,7 @@ class Cell:
         checkpoint = self.checkpoint
         try:
             outcome = {"status": "done", "error": None} | self._measured(splits, ceilings, wanted, checkpoint, tell)
+            json.dumps(outcome, allow_nan=False)  # what a method tells of its training may be anything
         except NotWritten:
             raise
         except Exception as error:  # of the method, whatever it is: a failure is a result
@@ -133,6 +135,7 @@ class Cell:
         dataset = self.plan.datasets[spec.dataset](**spec.dataset_params)
         evidence = look(method, splits, ceilings, cost=cost, swaps=lambda: swap_images(method, dataset, spec))
         write_codes(self.folder / CODES_FILE, evidence)
+        (self.folder / PREDICTIONS_FILE).unlink(missing_ok=True)  # of an earlier fit
         return {
             "metrics": kept(evaluate_families(evidence, wanted), self.folder),
             "families": {name: FAMILIES[name].version for name in wanted},

@@ -89,14 +89,16 @@ def claim(store: Store, run_id: str, shelf: str = "runs", wait: bool = False) ->
 
 def is_claimed(store: Store, run_id: str) -> bool:
     """Return whether a living process has a cell."""
-    lock = _lock(store, run_id, "runs")
-    if not Path(lock.lock_file).exists():
+    path = _lock_file(store, run_id, "runs")
+    if not path.exists():
         return False
     try:
-        with lock.acquire(timeout=0):
+        with FileLock(path, timeout=0):
             return False
     except Timeout:
         return True
+    except OSError:  # a folder that only others may write to: who could run a cell there cannot be asked
+        return False
 
 
 def read_note(store: Store, run_id: str) -> Note | None:
@@ -107,8 +109,12 @@ def read_note(store: Store, run_id: str) -> Note | None:
         return None
 
 
+def _lock_file(store: Store, run_id: str, shelf: str) -> Path:
+    return store.root / "claims" / f"{shelf}-{run_id}.lock"
+
+
 def _lock(store: Store, run_id: str, shelf: str) -> FileLock:
-    path = store.root / "claims" / f"{shelf}-{run_id}.lock"
+    path = _lock_file(store, run_id, shelf)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -79,7 +79,9 @@ def execute_in_processes(
     if waiting:
         with _Pool(plan, store, options, watch, limits) as pool:
             pool.run(waiting, jobs)
-    records = (store.read(spec.run_id) for spec in plan.cells)
+    records = [store.read(spec.run_id) for spec in plan.cells]
+    if lost := [spec.run_id for spec, record in zip(plan.cells, records, strict=True) if record is None]:
+        raise UserError(f"No record can be read of {', '.join(lost)}, which were run; run the command again.")
     return [record for record in records if record is not None]
 
 
@@ -124,7 +126,7 @@ class _Pool:
             one.process.join()
 
     def run(self, cells: list[RunSpec], jobs: int) -> None:
-        _CONTEXT.set_forkserver_preload(PRELOADED)
+        _start_server()
         self._waiting = list(cells)
         self._processes = [self._start() for _ in range(min(jobs, len(cells)))]
         while self._waiting or any(one.spec for one in self._processes):
@@ -217,6 +219,18 @@ class _Pool:
                     self._watch(spec, "failed", 0, 0)
         if self._waiting:
             self._processes.append(self._start())
+
+
+def _start_server() -> None:
+    """Start the process from which all others are forked, deaf to Ctrl-C from the first: this one decides."""
+    _CONTEXT.set_forkserver_preload(PRELOADED)
+    if threading.current_thread() is not threading.main_thread():
+        return  # which alone may set signals, and gets Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _observer(process: ForkServerProcess) -> Observer:

@@ -69,7 +69,11 @@ def verify(folder: Path, root: Path | None = None) -> dict[str, Any]:
         files = {name: manifest["files"][name] for name in (PIXELS, LABELS)}
         sizes = {name: (folder / name).stat().st_size for name in files}
         sources = manifest["sources"].items() if root else ()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for card in manifest["factors"]:
+            _factor(card)
+        for part in PARTS:
+            sum(manifest["splits"][part][name] for name in ("images", "background", "target", "groups"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataMissing(f"{folder} holds no whole preparation ({error}); {mend}.") from error
     for name, size in sizes.items():
         if size != files[name]["bytes"] or (root and sha256(folder / name) != files[name]["sha256"]):

@@ -54,10 +54,15 @@ class Plugin:
             raise UserError(f"The {self.kind} '{self.name}' cannot be used: {self.error}")
         try:
             module = importlib.import_module(self.module) if self.module else _module_from_file(self.file)
-            return getattr(module, self.cls)
-        except Exception as error:
+            cls = getattr(module, self.cls)
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             raise UserError(f"The {self.kind} '{self.name}' cannot be imported: {reason}") from error
+        base = getattr(importlib.import_module(f"cabench.{self.kind}"), self.kind.title())
+        if not (isinstance(cls, type) and issubclass(cls, base)):
+            where = f"cabench.{self.kind}.{base.__name__}"
+            raise UserError(f"The {self.kind} '{self.name}' cannot be used: {self.cls} must subclass {where}.")
+        return cls
 
 
 def find(kind: Kind, files: Iterable[Path] = ()) -> dict[str, Plugin]:
@@ -162,7 +167,7 @@ def source(module: str) -> Path | None:
 def _in_files(kind: Kind, files: Iterable[Path]) -> Iterable[Plugin]:
     for file in files:
         if not file.is_file():
-            raise UserError(f"The plugin file {file} does not exist.")
+            raise UserError(f"The plugin {file} {'is no file' if file.exists() else 'does not exist'}.")
         plugin = read(kind, file)
         # A file that cannot be read as a plugin is listed once, among the methods.
         if plugin and not (plugin.error and kind == "dataset"):

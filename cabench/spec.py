@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -70,9 +71,11 @@ def _like(value: Any, default: Any, what: str) -> Any:
     if isinstance(default, (bool, str)):
         good = isinstance(value, type(default))
     elif isinstance(default, float):
-        good, value = number, float(value) if number else value
+        # Beyond 1e308 an integer is no float.
+        good = number and abs(value) <= sys.float_info.max
+        value = float(value) if good else value
     elif isinstance(default, int):
-        good = number and float(value).is_integer()
+        good = isinstance(value, int) or (number and value.is_integer())
         value = int(value) if good else value
     else:
         good = True

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from cabench.errors import NotWritten, UserError
+from cabench.spec import RunSpec
 
 SCHEMA_VERSION = 2
 PARTS = ("label", "dataset_label", "spec", "status", "error", "metrics", "families", "provenance")
+ROW = {"name", "family", "factor", "space", "home", "rows", "value", "chance", "ceiling", "direction", "n"}
 Record = dict[str, Any]
 
 
@@ -51,7 +53,7 @@ class Store:
 
         """
         path = self.folder(record["run_id"], shelf) / "record.json"
-        write_text(path, json.dumps(record, indent=1, sort_keys=True, allow_nan=False))
+        write_text(path, json.dumps(_writable(record), indent=1, sort_keys=True, allow_nan=False))
 
     def records(self) -> Iterator[Record]:
         """Yield every whole record of `runs/`, in order of run id."""
@@ -76,12 +78,18 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file's content in one step; on failure nothing half-written remains.
 
+    A link is followed. What is no file, such as /dev/stdout, is written to and not replaced.
+
     Raises:
         NotWritten: the folder is read-only or full.
 
     """
     temporary = None
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        path = path.resolve() if path.is_symlink() else path
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
@@ -96,6 +104,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise NotWritten(
             f"{path} could not be written ({error.strerror}); free space or choose another place."
         ) from error
+
+
+def _writable(content: Any) -> Any:
+    """Return content with half a character, which an argument or an error may hold, as the escape that names it."""
+    if isinstance(content, dict):
+        return {_writable(key): _writable(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_writable(value) for value in content]
+    return content.encode("utf-8", "backslashreplace").decode() if isinstance(content, str) else content
 
 
 def read_json(path: Path) -> Any:
@@ -134,4 +151,41 @@ def _load(path: Path) -> Record:
         raise ValueError(f"it lacks {', '.join(lacking)}")
     if record["run_id"] != path.parent.name:
         raise ValueError(f"it calls itself {record['run_id']}")
+    if wrong := _wrong(record):
+        raise ValueError(f"its {wrong} is not what a run writes")
     return record
+
+
+def _wrong(record: Record) -> str | None:
+    """Return the first part of a record that nobody could use."""
+    tables = dict.fromkeys(("spec", "families", "fingerprints", "provenance", "cost", "training"), dict)
+    texts = dict.fromkeys(("label", "dataset_label"), str)
+    for name, kind in (tables | texts | {"error": str | None}).items():
+        if name in record and not isinstance(record[name], kind):
+            return name
+    if record["status"] not in ("done", "failed"):
+        return "status"
+    try:
+        if RunSpec(**record["spec"]).run_id != record["run_id"]:
+            return "spec"
+    except (TypeError, ValueError):
+        return "spec"
+    told, rows = record["provenance"], record["metrics"]
+    times = told.get("wall_s"), told.get("cpu_s")
+    if not isinstance(told.get("started"), str) or not all(map(_is_number, times)):
+        return "provenance"
+    return None if isinstance(rows, list) and all(map(_is_row, rows)) else "metrics"
+
+
+def _is_row(row: Any) -> bool:
+    """Return whether this is one row of metrics: texts, a value, and two numbers that may be missing."""
+    if not isinstance(row, dict) or not row.keys() >= ROW:
+        return False
+    texts = all(isinstance(row[name], str) for name in ("name", "family", "rows", "direction"))
+    names = all(isinstance(row[name], str | None) for name in ("factor", "space", "home"))
+    scale = all(row[name] is None or _is_number(row[name]) for name in ("chance", "ceiling"))
+    return texts and names and scale and _is_number(row["value"])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")

@@ -63,6 +63,8 @@ def read_study(path: Path) -> Study:
     """
     import yaml
 
+    if path.stem == "leaderboard":
+        raise UserError(f"The study {path} would be written over the leaderboard; give its file another name.")
     try:
         text = path.read_text(encoding="utf-8")
         # A few lines of aliases can stand for more text than fits into memory.

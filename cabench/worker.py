@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -217,6 +218,10 @@ class _Shelf:
                 self._failed[key] = error
                 raise
             self._digest, self._key = self._splits.test.digest(), key
+            for split in (self._splits.train, self._splits.validation, self._splits.test):
+                # The next method gets the same arrays.
+                for array in (split.x, split.y, split.groups, *split.labels.values()):
+                    array.flags.writeable = False
         return self._splits, self._digest
 
 
@@ -258,7 +263,9 @@ def _same_bits(deterministic: bool) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(deterministic)
     try:
-        with one_thread():
+        with one_thread(), warnings.catch_warnings():
+            # The images are not to be written to, and no method does.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             yield
     finally:
         torch.use_deterministic_algorithms(before)

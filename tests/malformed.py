@@ -50,7 +50,7 @@ ITEMS = (
     "pca=1",
     *(
         f"pca[salient_dim={value}]"
-        for value in (DEEP, "big", "1.5", "-1", "{1,2}", "b'x'", "1j", "None", "1e999", "''")
+        for value in (DEEP, "big", "1.5", "-1", "{1,2}", "b'x'", "1j", "None", "1e999", "''", "9" * 400)
     ),
     "p c a",
 )

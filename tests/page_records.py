@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cabench.report.frame import frame
 from cabench.report.gather import Report
+from cabench.spec import RunSpec
 
 FACTORS = {"digit": "salient", "target": "salient", "object": "common", "age": "common"}
 TERMS = ("loss", "reconstruction", "kl_common", "kl_salient", "null", "discriminator/loss")
@@ -51,6 +52,11 @@ def record(method="a", seed=0, dataset="d", tier="quick", source="synthetic", la
     }
     made["provenance"] |= more.get("provenance", {})
     return made
+
+
+def stored(made):
+    """Return a record under the run id that its spec has, as a store takes it."""
+    return made | {"run_id": RunSpec(**made["spec"]).run_id}
 
 
 def report(records, **more):

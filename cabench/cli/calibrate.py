@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ import click
 @click.command("calibrate")
 @click.option("--datasets", default="all", show_default=True, help="Names, or all.")
 @click.option("--data-seeds", default="0:3", show_default=True, help="Seeds of the data: 0,1,2 or 0:5.")
-@click.option("--tier", default="quick", show_default=True, help="smoke, quick or paper.")
+@click.option("--tier", default="quick", show_default=True, help="smoke, quick, converged or paper.")
 @click.option(
     "--results",
     default="results/calibration",
@@ -25,7 +26,8 @@ def command(
 ) -> None:
     """Run every floor method and the ceiling on several renderings of each data set, and print the tables."""
     from cabench import registry
-    from cabench.cli.live import Watcher, console, table
+    from cabench.cli.live import Watcher, console, stoppable, table, tell_failed
+    from cabench.errors import UserError
     from cabench.jobs import execute_in_processes, usual_jobs
     from cabench.plan import make_plan, parse_list, parse_seeds
     from cabench.report.calibration import calibration
@@ -35,14 +37,20 @@ def command(
     from cabench.worker import Options
 
     floors = [p.name for p in registry.find("method", plugins).values() if p.card.get("role") == "floor"]
-    names = [name for name, _ in parse_list(datasets)]
-    if "all" in names:
-        names = list(registry.find("dataset", plugins))
-    sets = ",".join(f"{name}[data_seed={seed}]" for name in names for seed in parse_seeds(data_seeds))
+    named = parse_list(datasets)
+    if any(params for _, params in named):
+        raise UserError("calibrate renders data sets as they are; give names without parameters.")
+    sets = ",".join(f"{name}[data_seed={seed}]" for name, _ in named for seed in parse_seeds(data_seeds))
     plan = make_plan(",".join(floors), sets, "0", tier, plugins=plugins)
+    for name, reason in plan.broken.items():
+        click.echo(f"Left out: {name}: {reason}", err=True)
     screen, options = console(), Options()
-    with Watcher(screen, plan.cells, plan.labels) as watch:
-        records = execute_in_processes(plan, Store(results), options, watch, usual_jobs(options.device))
+    try:
+        with stoppable(), Watcher(screen, plan.cells, plan.labels) as watch:
+            records = execute_in_processes(plan, Store(results), options, watch, usual_jobs(options.device))
+    except KeyboardInterrupt:
+        click.echo("Interrupted; nothing finished is lost. The same command goes on from here.", err=True)
+        sys.exit(130)
     made = f"Written by `cabench calibrate`: data seeds {data_seeds}, {tier} tier"
     page = ["# Calibration", "", f"{made}; ± is the standard deviation over them.", ""]
     for name, rows in calibration(frame(records)):
@@ -52,3 +60,6 @@ def command(
     if out:
         write_text(out, "\n".join(page))
         click.echo(f"Written: {out}")
+    if tell_failed(records):
+        click.echo(f"Remove their folders in {results / 'runs'} to run them again.", err=True)
+        sys.exit(1)

@@ -225,22 +225,28 @@ def rm(dataset: Dataset, root: Path, yes: bool) -> None:
 @click.option("--seed", default=0, show_default=True, help="The data's seed.")
 def preview(name: str, out: Path, source: str, data_root: Path | None, seed: int) -> None:
     """Draw background and target contact sheets."""
+    import io
+
+    from PIL import Image
+
     from cabench.api import load_dataset
     from cabench.errors import UserError
     from cabench.plan import parse_list
     from cabench.report.preview import contact_sheet
+    from cabench.store import write_bytes
 
     (plain, params), *more = parse_list(name)
     if more:
         raise UserError(f"A preview shows one data set, not '{name}'.")
     splits = load_dataset(plain, source=source, tier="smoke", seed=seed, data_root=data_root, **params)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        sheet = contact_sheet(splits.train)
-        # 128 colours keep a page of previews light.
-        (sheet.quantize(128) if out.suffix == ".png" else sheet).save(out, optimize=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"The picture {out} could not be written ({error}); give a writable .png path.") from error
+    sheet, drawn = contact_sheet(splits.train), io.BytesIO()
+    known = Image.registered_extensions()
+    if out.suffix.lower() not in known:
+        raise UserError(f"The picture {out} has no ending that says its format; call it {out.stem}.png.")
+    # 128 colours keep a page of previews light.
+    small = sheet.quantize(128) if out.suffix.lower() == ".png" else sheet
+    small.save(drawn, format=known[out.suffix.lower()], optimize=True)
+    write_bytes(out, drawn.getvalue())
     click.echo(f"Written: {out}")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import click
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from cabench.plan import Label
     from cabench.report.leaderboard import Board
+    from cabench.store import Record
 
 
 def console() -> Console:
@@ -37,6 +39,14 @@ def stoppable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def tell_failed(records: Iterable[Record]) -> bool:
+    """Name every failed cell with its reason; return whether there is one."""
+    failed = [record for record in records if record["status"] == "failed"]
+    for record in failed:
+        click.echo(f"Failed: {record['run_id']}: {record['error']}", err=True)
+    return bool(failed)
 
 
 class Watcher:

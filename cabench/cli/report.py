@@ -59,7 +59,8 @@ def command(
 
     named = {"methods": methods, "datasets": datasets, "tiers": tiers, "sources": sources, "seeds": seeds}
     chosen = {name: words for name, words in named.items() if words}
-    wanted = formats.split(",") + (["latex"] if paper and "latex" not in formats.split(",") else [])
+    words = [word.strip() for word in formats.split(",")]
+    wanted = words + (["latex"] if paper and "latex" not in words else [])
     published = tuple(read_published(PUBLISHED / f"{paper}.csv") if paper else ())
     store = Store(results)
 

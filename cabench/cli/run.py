@@ -103,7 +103,7 @@ def command(
         _show(plan, store, options, _jobs(jobs, device))
         return
 
-    from cabench.cli.live import Watcher, console, print_boards, stoppable
+    from cabench.cli.live import Watcher, console, print_boards, stoppable, tell_failed
     from cabench.jobs import execute_in_processes
     from cabench.report.write import write_leaderboard
     from cabench.status import remember
@@ -123,9 +123,7 @@ def command(
         from cabench.report.study import write_study
 
         click.echo("Written: " + ", ".join(map(str, write_study(read, records, results, study.stem))))
-    failed = [record for record in records if record["status"] == "failed"]
-    for record in failed:
-        click.echo(f"Failed: {record['run_id']}: {record['error']}", err=True)
+    failed = tell_failed(records)
     if failed:
         click.echo("The same command with --retry failed runs them again.", err=True)
     if failed or plan.broken:

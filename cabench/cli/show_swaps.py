@@ -33,6 +33,7 @@ def command(
     from cabench.errors import UserError
     from cabench.report.swaps import figure, panels, png
     from cabench.spec import RunSpec, resolve
+    from cabench.store import write_bytes
     from cabench.swaps import draw_pairs
 
     if out.suffix != ".png":
@@ -48,14 +49,7 @@ def command(
         f"{record['label']} on {record['dataset_label']} ({spec.source}, {spec.tier} tier), seed {spec.seed}: "
         "pairs of test images"
     )
-    drawn = png(figure(panels(method, pairs), heading))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(drawn)
-    except OSError as error:
-        raise UserError(
-            f"The picture {out} could not be written ({error.strerror}); name another place with --out."
-        ) from error
+    write_bytes(out, png(figure(panels(method, pairs), heading)))
     click.echo(f"Written: {out}")
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cabench import registry
 from cabench.codes import SPACES
-from cabench.errors import UserError
+from cabench.errors import UserError, did_you_mean
 from cabench.report.gather import Report
 from cabench.report.intervals import BOARD
 from cabench.report.latex import Cell, LatexTable
@@ -104,6 +104,10 @@ def read_published(path: Path) -> list[dict[str, str]]:
     Raises:
         UserError: the file is missing, or lacks a column or a source.
     """
+    if not path.exists():
+        known = sorted(file.stem for file in path.parent.glob("*.csv"))
+        hint = did_you_mean(path.stem, known) or f" Put them there, with the columns {', '.join(COLUMNS)}."
+        raise UserError(f"There are no published numbers {path}.{hint}")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)

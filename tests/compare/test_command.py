@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from page_records import record
+from page_records import record, stored
 
 from cabench import provenance
 from cabench.store import Store
@@ -24,7 +24,7 @@ def plant(folder, loss=0.0, seeds=range(5), methods=("a", "b"), slower=1.0, **mo
             for row in made["metrics"]:
                 row["value"] -= loss * (row["name"] == "CAscore")
             made["provenance"] |= {"yardstick_s": 0.016, "cpu_s": slower * made["provenance"]["cpu_s"]}
-            Store(folder).write(made)
+            Store(folder).write(stored(made))
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_stale_record_does_not_pass_for_todays_code(inside, baseline, tmp_path
     plant(tmp_path / "now", methods=("a", "b"))
     made = record("a", 0, tier="smoke")
     made["spec"]["method"], made["fingerprints"] = "pca", {"method": "of yesterday"}
-    Store(tmp_path / "now").write(made)
+    Store(tmp_path / "now").write(stored(made))
     done = inside("compare", baseline, "--results", "now")
     assert done.returncode == 1 and "seed 0 is stale, the method changed" in done.stdout
 

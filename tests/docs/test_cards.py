@@ -16,7 +16,9 @@ from cabench.spec import signature_defaults
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 HOSTILE = "<script>alert(1)</script> a|b *c* _d_ [e](javascript:1) https://x.y/<img/src=1/onerror=2> \\<i> `f|<b>`"
 PLUGIN = """
-class Plugin:
+from cabench.method import Method
+
+class Plugin(Method):
     {doc!r}
 
     name = "plugin"
@@ -27,6 +29,12 @@ class Plugin:
     settings = {{"smoke": {{"*": {{"word": {hostile!r}}}}}}}
 
     def __init__(self, *, word={hostile!r}):
+        pass
+
+    def fit(self, train, validation=None, context=None):
+        pass
+
+    def embed(self, x):
         pass
 """
 

@@ -43,3 +43,16 @@ def test_one_command_writes_the_table(cabench, plugins, tmp_path):
     page = (tmp_path / "table.md").read_text()
     assert "## toy" in page and "| glow" in page and "pca" in page
     assert len(list((tmp_path / "results" / "calibration" / "references").iterdir())) == 2
+
+
+def test_parameters_are_refused_and_a_failed_floor_is_told(cabench, plugins, tmp_path):
+    words = ["calibrate", "--data-seeds", "0", "--tier", "smoke", "--plugin", plugins / "toy.py"]
+    refused = cabench(*words, "--datasets", "toy[noise=0.3]")
+    assert refused.returncode == 2 and "without parameters" in refused.stderr
+    text = (
+        (plugins / "corner.py").read_text().replace('kind = "reference"', 'kind = "reference"\n    role = "floor"')
+    )
+    (tmp_path / "floor.py").write_text(text.replace("return self", "raise MemoryError"))
+    done = cabench(*words, "--datasets", "toy", "--plugin", tmp_path / "floor.py")
+    assert done.returncode == 1 and "Failed: " in done.stderr and "MemoryError" in done.stderr
+    assert "pca" in done.stdout

@@ -58,7 +58,7 @@ def test_filters_and_formats(cabench, results, tmp_path):
         (["--methods", "cornr"], "Did you mean 'corner'"),
         (["--seeds", "7"], "No record is of seed '7'"),
         (["--format", "markdwn"], "Did you mean 'markdown'"),
-        (["--paper", "nobody"], "cannot be read"),
+        (["--paper", "nobody"], "Put them there"),
         (["--results", "elsewhere"], "no records in elsewhere"),
     ],
 )

@@ -4,6 +4,7 @@ import shlex
 from dataclasses import replace
 
 import pytest
+from page_records import stored
 
 from cabench.claim import claim
 from cabench.execute import execute
@@ -53,7 +54,7 @@ def test_a_cell_of_other_code_is_stale(plan, store):
     record = store.read(plan.cells[0].run_id)
     other = record["fingerprints"] | {"dataset": "other"}
     record["spec"]["dataset"] = "cifar_mnist"  # the toy's file is not among the installed ones
-    store.write(record | {"fingerprints": other})
+    store.write(stored(record | {"fingerprints": other}))
     assert states(store)["toy constant 0"] == ("stale", "the dataset changed")
 
 

@@ -1,27 +1,92 @@
 import json
+import os
+import threading
 
 import pytest
 
 from cabench.errors import UserError
+from cabench.spec import RunSpec
 from cabench.store import PARTS, SCHEMA_VERSION, Store, write_text
 
+SPEC = RunSpec("b", {"scale": 1.0}, "a", {}, "synthetic", "smoke", 0)
+ROW = {"name": "leak", "family": "probe", "factor": None, "space": None, "home": None, "rows": "all"}
+ROW |= {"value": 0.5, "chance": None, "ceiling": 1.0, "direction": "lower", "n": 60}
 
-def record(run_id="a-b-0-1"):
-    return dict.fromkeys(PARTS) | {"schema_version": SCHEMA_VERSION, "run_id": run_id, "status": "done"}
+
+def record(run_id=SPEC.run_id, **parts):
+    made = dict.fromkeys(PARTS) | {"schema_version": SCHEMA_VERSION, "run_id": run_id, "status": "done"}
+    made |= {"label": "b", "dataset_label": "a", "spec": SPEC.to_json(), "metrics": [ROW], "families": {"probe": 1}}
+    return made | {"provenance": {"started": "2026-01-01", "wall_s": 1.0, "cpu_s": 2}} | parts
 
 
 def test_a_record_comes_back_as_written(tmp_path):
     store = Store(tmp_path)
     store.write(record())
-    assert store.read("a-b-0-1") == record()
+    assert store.read(SPEC.run_id) == record()
     assert list(store.records()) == [record()]
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ({"status": "finished"}, "status"),
+        ({"label": 5}, "label"),
+        ({"error": []}, "error"),
+        ({"fingerprints": None}, "fingerprints"),
+        ({"cost": "much"}, "cost"),
+        ({"spec": 5}, "spec"),
+        ({"spec": {}}, "spec"),
+        ({"spec": SPEC.to_json() | {"tier": "paper"}}, "spec"),
+        ({"spec": SPEC.to_json() | {"params": 5}}, "spec"),
+        ({"spec": SPEC.to_json() | {"more": 5}}, "spec"),
+        ({"provenance": {"wall_s": 1.0, "cpu_s": 2.0}}, "provenance"),
+        ({"provenance": {"started": "2026-01-01", "wall_s": "1", "cpu_s": 2.0}}, "provenance"),
+        ({"metrics": {}}, "metrics"),
+        ({"metrics": [5]}, "metrics"),
+        ({"metrics": [{name: value for name, value in ROW.items() if name != "family"}]}, "metrics"),
+        ({"metrics": [ROW | {"value": None}]}, "metrics"),
+        ({"metrics": [ROW | {"value": float("nan")}]}, "metrics"),
+        ({"metrics": [ROW | {"chance": "0.5"}]}, "metrics"),
+        ({"metrics": [ROW | {"space": 1}]}, "metrics"),
+    ],
+)
+def test_a_record_that_no_run_writes_is_named_and_left_out(tmp_path, parts, says):
+    store = Store(tmp_path)
+    store.write(record())
+    path = tmp_path / "runs" / SPEC.run_id / "record.json"
+    path.write_text(json.dumps(record(**parts)))
+    records, (sentence,) = store.scan()
+    assert records == [] and f"its {says} is not what a run writes" in sentence
+    assert store.read(SPEC.run_id) is None
+
+
+def test_half_a_character_of_an_argument_is_kept_as_its_escape(tmp_path):
+    store = Store(tmp_path)
+    store.write(record(error="no \udcff here", families={"\udcff": 1}))
+    back = store.read(SPEC.run_id)
+    assert back["error"] == "no \\udcff here" and list(back["families"]) == ["\\udcff"]
+
+
+def test_what_is_no_file_is_written_to_and_a_link_is_followed(tmp_path):
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "deep" / "target"
+    os.mkfifo(pipe)
+    found = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_text()))
+    reader.start()
+    write_text(pipe, "through")
+    reader.join(10)
+    assert found == ["through"] and pipe.is_fifo()
+    target.parent.mkdir()
+    link.symlink_to(target)
+    write_text(link, "{}")
+    assert link.is_symlink() and target.read_text() == "{}"
 
 
 @pytest.mark.parametrize("damage", ["truncate", "empty", "foreign", "moved", "schema"])
 def test_a_damaged_record_is_never_read_as_finished(tmp_path, damage):
     store = Store(tmp_path)
     store.write(record())
-    path = tmp_path / "runs" / "a-b-0-1" / "record.json"
+    path = tmp_path / "runs" / SPEC.run_id / "record.json"
     text = path.read_text()
     path.write_text(
         {
@@ -32,7 +97,7 @@ def test_a_damaged_record_is_never_read_as_finished(tmp_path, damage):
             "schema": json.dumps(record() | {"schema_version": 99}),
         }[damage]
     )
-    assert store.read("a-b-0-1") is None
+    assert store.read(SPEC.run_id) is None
     assert list(store.records()) == []
 
 

@@ -140,3 +140,10 @@ def test_an_unsafe_file_builds_nothing(tmp_path):
     (tmp_path / "evil.yaml").write_text("title: !!python/object/apply:os.system ['touch /tmp/evil']")
     with pytest.raises(UserError, match="no YAML"):
         read_study(tmp_path / "evil.yaml")
+
+
+def test_a_study_does_not_take_the_leaderboards_name(cabench, here):
+    path = here[0].with_name("leaderboard.yaml")
+    path.write_text(GOOD)
+    done = cabench("run", "--study", path, *here[1])
+    assert done.returncode == 2 and "over the leaderboard" in done.stderr

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from page_records import FACTORS, record
+from page_records import FACTORS, record, stored
 from processes import measured
 from safetensors.numpy import save_file
 
@@ -36,7 +36,9 @@ def results(tmp_path_factory):
     for method in range(METHODS):
         for dataset in range(DATASETS):
             for seed in range(SEEDS):
-                made = record(f"method_{method:02}", seed, f"data_{dataset}", params={"rate": method / 1000})
+                made = stored(
+                    record(f"method_{method:02}", seed, f"data_{dataset}", params={"rate": method / 1000})
+                )
                 store.write(made)
                 for name in (CODES_FILE, PREDICTIONS_FILE):
                     os.link(folder / name, store.folder(made["run_id"]) / name)

@@ -8,6 +8,7 @@ import pytest
 from figure_texts import overlaps, said, texts
 from matplotlib.colors import same_color, to_hex
 from matplotlib.text import Text
+from page_records import stored
 
 from cabench.codes import TARGET, Codes, Factor
 from cabench.codes_file import CODES_FILE, write_codes
@@ -44,7 +45,7 @@ def record(method, dataset="d", seed=0, status="done", ceiling=0.9, source="synt
     draw = np.random.default_rng(zlib.crc32(f"{method} {dataset} {seed}".encode())).uniform
     named = {"info": draw(0.2, 0.9), "leak": draw(0.1, 0.6), "CAscore": draw(0.2, 0.8), "fit_cpu_s": draw(5, 50)}
     blank = {"factor": None, "space": None, "home": None, "rows": "all", "chance": None, "ceiling": None}
-    blank |= {"direction": "higher", "n": 9}
+    blank |= {"direction": "higher", "n": 9, "family": "probe"}
     rows = [blank | {"name": name, "value": value} for name, value in (named | values).items() if value is not None]
     for factor, home, chance in FACTORS:
         for space in ("common", "salient"):
@@ -56,7 +57,8 @@ def record(method, dataset="d", seed=0, status="done", ceiling=0.9, source="synt
         "run_id": f"{dataset}-{method}-{seed}".replace("/", "_"),
         "label": method,
         "dataset_label": dataset,
-        "spec": {"dataset": dataset, "method": method, "source": source, "tier": "quick", "seed": seed},
+        "spec": {"dataset": dataset, "method": method, "source": source, "tier": "quick", "seed": seed}
+        | {"params": {}, "dataset_params": {}},
         "status": status,
         "error": None if done else "RuntimeError: it broke",
         "metrics": rows if done else [],
@@ -339,13 +341,14 @@ def store(tmp_path):
     codes = Codes(np.stack([age, age], axis=1), np.stack([np.zeros(60), np.nan_to_num(digit)], axis=1))
     part = Part(codes, y, labels, np.arange(60))
     told = Store(tmp_path)
-    told.write(record("a", "d") | {"run_id": "run"})
-    write_codes(told.folder("run") / CODES_FILE, Evidence(factors, part, part, part))
+    made = stored(record("a", "d"))
+    told.write(made)
+    write_codes(told.folder(made["run_id"]) / CODES_FILE, Evidence(factors, part, part, part))
     return told
 
 
 def test_maps_show_both_codes_by_the_main_salient_and_the_first_common_factor(store):
-    figure = maps(gather(store), store, "run")
+    figure = maps(gather(store), store, next(store.records())["run_id"])
     panels = [axes for axes in figure.axes if axes.get_title()]
     assert [axes.get_title() for axes in panels] == [
         "common code by digit",
@@ -367,9 +370,10 @@ def test_maps_show_both_codes_by_the_main_salient_and_the_first_common_factor(st
 
 
 def test_a_run_without_codes_has_no_map(store):
-    (store.folder("run") / CODES_FILE).unlink()
+    run_id = next(store.records())["run_id"]
+    (store.folder(run_id) / CODES_FILE).unlink()
     with pytest.raises(UserError, match="holds no codes"):
-        maps(gather(store), store, "run")
+        maps(gather(store), store, run_id)
 
 
 def test_principal_components_are_those_of_scikit_learn():

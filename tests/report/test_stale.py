@@ -1,7 +1,7 @@
 """A finished run whose code has changed since is shown as what it is, in every format."""
 
 import pytest
-from page_records import record
+from page_records import record, stored
 
 from cabench.report.figures import drawer
 from cabench.report.frame import frame
@@ -72,7 +72,7 @@ def test_they_are_found_by_the_fingerprint_of_today_s_code(tmp_path):
     )
     for made, fingerprint in ((kept, None), (changed, "0" * 16), (failed, "0" * 16)):
         made["fingerprints"] = {"method": fingerprint} if fingerprint else {}
-        store.write(made)
+        store.write(stored(made))
     report = gather(store)
     assert set(report.table["method"][report.table["stale"]]) == {"constant"}
     (board,) = boards(report)

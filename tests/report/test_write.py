@@ -173,7 +173,7 @@ def test_files_are_written_where_they_are_asked_for(tmp_path, complete):
         ("method,dataset\n", "need the columns"),
         (",".join(COLUMNS) + "\na,b,c,d,e,0.5,,\n", "line 2: a published number needs its source"),
         (",".join(COLUMNS) + "\na,b,c,d,e,half,,p. 3\n", "'half' is no number"),
-        (None, "cannot be read"),
+        (None, "Put them there"),
     ],
 )
 def test_published_numbers_are_checked(tmp_path, text, says):
