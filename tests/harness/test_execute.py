@@ -157,3 +157,35 @@ def test_a_kept_cell_is_called_as_the_last_plan_calls_it(tmp_path, plugins):
     store.write(record | {"dataset_label": "toy[noise=0.0]"})
     (again,) = execute(plan, store, Options(device="cpu"))
     assert again == record == store.read(record["run_id"])
+
+
+def test_the_seed_that_is_the_ceiling_has_a_scale_like_all_others(tmp_path, plugins):
+    plan = make_plan("supervised", "toy", "0:2", tier="smoke", plugins=[plugins / "toy.py"])
+    for record in execute(plan, Store(tmp_path), Options(device="cpu")):
+        assert record["status"] == "done", record["error"]
+        assert {"info", "leak", "CAscore"} <= {row["name"] for row in record["metrics"]}
+
+
+def test_a_ceiling_of_other_code_is_made_anew(tmp_path, plugins):
+    plan = make_plan("corner", "toy", tier="smoke", plugins=[plugins / "toy.py", plugins / "corner.py"])
+    store, (ceiling,) = Store(tmp_path), plan.ceilings.values()
+    execute(plan, store, Options(device="cpu"))
+    made = store.read(ceiling.run_id, "references")
+    old = made | {"fingerprints": {"method": "old", "dataset": "old"}, "metrics": []}
+    store.write(old, "references")
+    (record,) = execute(plan, store, Options(device="cpu", force=True))
+    assert record["status"] == "done"
+    assert store.read(ceiling.run_id, "references")["fingerprints"] == made["fingerprints"]
+    assert all(
+        row["ceiling"] is not None for row in record["metrics"] if row["family"] == "probe" and row["factor"]
+    )
+
+
+def test_a_ceiling_that_was_run_as_a_method_is_not_trained_again(tmp_path, plugins):
+    files = [plugins / "toy.py", plugins / "corner.py"]
+    plan, store = make_plan("corner", "toy", tier="smoke", plugins=files), Store(tmp_path)
+    (ceiling,) = plan.ceilings.values()
+    execute(make_plan("supervised", "toy", tier="smoke", plugins=files), store, Options(device="cpu"))
+    (store.folder(ceiling.run_id, "references") / "record.json").unlink()
+    execute(plan, store, Options(device="cpu"))
+    assert store.read(ceiling.run_id, "references") is None

@@ -71,6 +71,15 @@ def test_set_reaches_one_plugin_or_every_method_that_has_the_parameter(plugins):
     assert plan(plugins, overrides=["toy.noise=0.1"]).cells[0].dataset_params["noise"] == 0.1
 
 
+def test_set_wins_over_the_brackets(plugins):
+    (cell,) = plan(plugins, methods="corner[scale=2]", overrides=["scale=3"]).cells
+    assert cell.params["scale"] == 3.0
+
+
+def test_a_cell_that_is_asked_for_twice_is_one(plugins):
+    assert len(plan(plugins, methods="corner,corner[scale=1]", datasets="toy,toy").cells) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
@@ -82,6 +91,8 @@ def test_set_reaches_one_plugin_or_every_method_that_has_the_parameter(plugins):
         ({"overrides": ["scal=1"]}, "Did you mean 'scale'?"),
         ({"overrides": ["corne.scale=1"]}, "Did you mean 'corner'?"),
         ({"methods": "corner[scale=big]"}, "must be of type float"),
+        ({"methods": f"corner[scale={'9' * 400}]"}, "must be of type float"),
+        ({"datasets": "toy[data_seed=1.5]"}, "must be of type int"),
     ],
 )
 def test_a_wrong_word_is_answered_with_the_right_one(plugins, words, hint):

@@ -211,3 +211,16 @@ def test_background_bits_count_what_is_labelled_there_wherever_it_is_probed():
     rows = evaluate_families(replace(evidence, factors=of_target), ["background"])
     bits = {row["factor"]: row["value"] for row in rows if row["name"] == "background_bits"}
     assert bits == {"shape": pytest.approx(np.log2(3), abs=0.05)}
+
+
+def test_background_bits_do_not_count_what_s_says_of_targets():
+    evidence = SEEN["oracle"]
+    for name in ("train", "validation", "test"):
+        part = getattr(evidence, name)
+        shape = np.eye(3)[part.labels["shape"].astype(int)] * (part.y == 1)[:, None]
+        evidence = replace(
+            evidence, **{name: replace(part, codes=Codes(part.codes.common, shape.astype(np.float32)))}
+        )
+    rows = evaluate_families(evidence, ["background"])
+    (bits,) = (row["value"] for row in rows if (row["name"], row["factor"]) == ("background_bits", "shape"))
+    assert bits < 1e-3

@@ -1,9 +1,19 @@
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score
 
 from cabench.codes import TARGET, Factor
-from cabench.metrics.probe import chance, linear_probe, scores
+from cabench.metrics.probe import (
+    INVERSE_PENALTIES,
+    RIDGE_PENALTIES,
+    attributes,
+    chance,
+    linear_probe,
+    prior_bits,
+    scores,
+    standardised,
+)
 from cabench.metrics.separation import gain, separation
 
 OBJECT = Factor("object", "common", "target", tuple("abcdefghij"))
@@ -80,3 +90,51 @@ def test_chance_of_each_metric():
     t = np.array([0, 0, 0, 1])
     assert chance(t, t, True, 2) == {"balanced_accuracy": 0.5, "accuracy": 0.75}
     assert chance(np.array([1.0, 2, 9]), np.array([2.0, 4.0]), False, 0) == {"r2": 0.0, "mae": 1.0}
+
+
+def noisy(values, n, seed):
+    """Return a code of 60 units, of which one holds the values, and the rest nothing."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(n, 60))
+    z[:, 0] += values
+    return z
+
+
+@pytest.mark.parametrize("categorical", [True, False])
+def test_the_penalty_is_the_best_on_validation_and_not_on_train(categorical):
+    rng = np.random.default_rng(0)
+    rows = (150 if categorical else 70, 400, 4000)
+    truths = [rng.integers(0, 2, n) if categorical else rng.normal(size=n) for n in rows]
+    parts = [(noisy((5 if categorical else 3) * t, len(t), seed), t) for seed, t in enumerate(truths)]
+    if categorical:  # wrong labels, which a weak penalty learns by heart
+        wrong = rng.random(len(truths[0])) < 0.25
+        truths[0] = np.where(wrong, 1 - truths[0], truths[0])
+        parts[0] = parts[0][0], truths[0]
+    codes = standardised(*parts, categorical=categorical)
+    errors, on_train = [], []
+    for penalty in INVERSE_PENALTIES if categorical else RIDGE_PENALTIES:
+        model = LogisticRegression(C=penalty, max_iter=300) if categorical else Ridge(alpha=penalty)
+        model.fit(codes[0], truths[0])
+        seen = [np.square(model.predict(code) - t).mean() for code, t in zip(codes, truths, strict=True)]
+        on_train.append(seen[0])
+        errors.append((seen[1], seen[2]))
+    found = np.square(linear_probe(*parts, categorical=categorical).point - truths[2]).mean()
+    assert found == pytest.approx(min(errors)[1], rel=0.05)
+    assert found < 0.8 * errors[int(np.argmin(on_train))][1]
+
+
+def test_a_factor_that_nobody_can_learn_has_no_scale():
+    hopeless = [row | {"ceiling": 0.11} for row in rows(0.12, 0.11, 0.1, 0.1)[:2]]
+    learned = rows(1, 0.1, 0.55, 0.1)[2:]
+    assert separation(hopeless + learned, [OBJECT, DIGIT])["info"] == pytest.approx(0.5)
+
+
+def test_what_is_missing_has_a_column_of_its_own():
+    labels = {"digit": np.array([np.nan, 0.0, 1.0]), "age": np.array([0.0, np.nan, 5.0])}
+    two = Factor("digit", "salient", "target", ("0", "1")), Factor("age", "common")
+    assert attributes(labels, two, np.ones(3, bool)).tolist() == [[0, 0, 1, 0, 0], [1, 0, 0, 0, 1], [0, 1, 0, 5, 0]]
+
+
+def test_the_prior_of_a_value_is_as_wide_as_validation_says():
+    bits = prior_bits(np.array([-1.0, 1.0]), np.array([-3.0, 3.0]), np.array([0.0]), False)
+    assert bits == pytest.approx([0.5 * np.log2(2 * np.pi * 9)])
