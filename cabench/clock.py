@@ -35,7 +35,7 @@ class Clock:
         }
 
     def read(self) -> dict[str, Any]:
-        """Return when it started, what was spent, and the peak of memory in MB."""
+        """Return when it started, what was spent, and the peak of memory in MiB."""
         return _reading(self._started, **self.spent(), peak=peak_memory())
 
 

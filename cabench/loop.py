@@ -41,7 +41,7 @@ def train_networks(
     An interrupted fit goes on from the checkpoint of the context, and gives the numbers of one that was not.
 
     Raises:
-        RuntimeError: a loss became NaN.
+        RuntimeError: a loss became NaN or infinite.
     """
     module = _Module(method, train, validation, context)
     begun = context.checkpoint.read() if context.checkpoint else None
@@ -218,7 +218,7 @@ class _Module(pl.LightningModule):
                 optimiser.state.clear()
         self.history.append(self._means("train"))
         if not all(math.isfinite(mean) for name, mean in self.history[-1].items() if name.endswith("/loss")):
-            raise RuntimeError(f"the loss became NaN at epoch {len(self.history)}")
+            raise RuntimeError(f"the loss became NaN or infinite at epoch {len(self.history)}")
         self.history[-1] |= self._validated
         self._validated = {}
         method, context = self._held

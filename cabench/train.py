@@ -96,7 +96,7 @@ class LightningMethod(Method):
 
         Raises:
             UserError: `accept` refuses the split.
-            RuntimeError: the loss became NaN.
+            RuntimeError: the loss became NaN or infinite.
         """
         # Lightning takes seconds to import, which plans can do without; and it turns on its loggers, hushed below.
         from cabench.loop import train_networks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,11 +77,6 @@ class ChexpertSubtypes(Dataset):
         Factor("sex", "common", "all", ("female", "male")),
     )
     augmentation = Augmentation(size=32, crop=0.6, brightness=0.3, contrast=0.3, noise=0.03)
-    sizes: ClassVar[dict[str, tuple[int, int, int]]] = {
-        "smoke": (400, 160, 200),
-        "quick": (4000, 1000, 2000),
-        "paper": (40000, 5000, 10000),
-    }
 
     def synthetic(self, n: int, seed: int, part: str, wear: np.ndarray | None = None) -> Rendered:
         """Render n phantoms, x uint8 (n, 1, 64, 64); `subtype` is NaN on background."""

@@ -13,7 +13,6 @@ from torch.profiler import record_function
 
 from cabench.codes import Augmentation, Split
 
-LUMINANCE = (0.299, 0.587, 0.114)
 # RGB -> YIQ (NTSC): a rotation of the last two axes is a change of hue, their length is the saturation.
 YIQ = torch.tensor(
     [[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], dtype=torch.float64

@@ -24,7 +24,18 @@ def command(what: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
         note = f"broken: {row['error']}" if row.get("error") else row["title"]
+        note += f" ({_range(row)})" if "bounds" in row else ""
         click.echo(f"{row['name']:<{width}}  {note}")
+
+
+def _range(row: dict[str, Any]) -> str:
+    """Return which values of a metric are better, and which there are."""
+    low, high = row["bounds"]
+    ends = f"{low:g} to {high:g}" if None not in (low, high) else ""
+    ends = ends or (
+        f"from {low:g} on" if low is not None else f"up to {high:g}" if high is not None else "unbounded"
+    )
+    return f"{row['direction']} is better, {ends}{', in ' + row['unit'] if row['unit'] else ''}"
 
 
 def _plugins(kind: registry.Kind, files: tuple[Path, ...]) -> list[dict[str, Any]]:
@@ -41,6 +52,7 @@ def _metrics() -> list[dict[str, Any]]:
             "name": metric.name,
             "direction": metric.direction,
             "bounds": [finite.get(bound, bound) for bound in metric.bounds],
+            "unit": metric.unit,
             "title": metric.title,
         }
         for metric in METRICS.values()

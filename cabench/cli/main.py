@@ -14,7 +14,7 @@ COMMANDS = {
     "run": "Run methods on data sets and write the leaderboard.",
     "status": "Show what is done, what runs, what waits.",
     "list": "List methods, datasets or metrics.",
-    "describe": "Describe one method or data set.",
+    "describe": "Describe one method, data set or run.",
     "evaluate": "Compute more metrics of finished runs, without training.",
     "report": "Render the leaderboard from the records.",
     "compare": "Tell what got worse than a baseline, for CI.",

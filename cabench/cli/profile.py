@@ -19,7 +19,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("profile")
-@click.option("--suite", help="cpu (three to four minutes on two cores) or gpu (about eight on an H100): presets.")
+@click.option("--suite", help="cpu (three to four minutes on two cores) or gpu (about six on an H200): presets.")
 @click.option("--kernels", help="Losses by name; by default all.")
 @click.option("--sizes", help="Rows: 512,2048. Above 1024, multiples of 1024.")
 @click.option("--backends", help="By name; by default all, those that are absent with the reason.")

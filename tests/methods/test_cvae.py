@@ -26,7 +26,6 @@ from cabench.methods.cvae import CVAE
 from cabench.vae import Gaussian, Latents
 
 VARIANTS = ("none", "adversarial", "official_joint")
-DISCRIMINATED = VARIANTS[1:]
 
 
 @pytest.fixture
