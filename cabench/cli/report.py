@@ -54,13 +54,14 @@ def command(
     from cabench.report.gather import gather
     from cabench.report.leaderboard import boards
     from cabench.report.paper import read_published
-    from cabench.report.write import Made, write_report
+    from cabench.report.write import Made, check_formats, write_report
     from cabench.store import Store
 
     named = {"methods": methods, "datasets": datasets, "tiers": tiers, "sources": sources, "seeds": seeds}
     chosen = {name: words for name, words in named.items() if words}
     words = [word.strip() for word in formats.split(",")]
     wanted = words + (["latex"] if paper and "latex" not in words else [])
+    check_formats(wanted)
     published = tuple(read_published(PUBLISHED / f"{paper}.csv") if paper else ())
     store = Store(results)
 

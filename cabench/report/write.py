@@ -97,19 +97,25 @@ REPORT_FIGURES = ("plane", "heatmap", "ranks", "cost")
 MOST_WITH_MAPS = 1000
 
 
+def check_formats(formats: Iterable[str]) -> None:
+    """Raise UserError if a word is no format, before anything is drawn."""
+    for name in formats:
+        if name not in FORMATS and name not in DRAWN:
+            raise UserError(f"There is no format '{name}'.{did_you_mean(name, (*FORMATS, *DRAWN))}")
+
+
 def write_report(made: Made, formats: Iterable[str], folder: Path) -> list[Path]:
     """Write `leaderboard.*` in each format, or pictures below `figures/` as PNG and PDF, and return the paths.
 
     Raises:
         UserError: there is no such format, or the folder cannot be written.
     """
-    paths: list[Path] = []
+    formats, paths = list(formats), []
+    check_formats(formats)
     for name in formats:
         if name in DRAWN:
             paths += DRAWN[name](made, folder / FIGURES)
             continue
-        if name not in FORMATS:
-            raise UserError(f"There is no format '{name}'.{did_you_mean(name, (*FORMATS, *DRAWN))}")
         suffix, render = FORMATS[name]
         paths.append(folder / f"{NAME}.{suffix}")
         write_bytes(paths[-1], render(made))

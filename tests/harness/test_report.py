@@ -57,7 +57,7 @@ def test_filters_and_formats(cabench, results, tmp_path):
     [
         (["--methods", "cornr"], "Did you mean 'corner'"),
         (["--seeds", "7"], "No record is of seed '7'"),
-        (["--format", "markdwn"], "Did you mean 'markdown'"),
+        (["--format", "html, markdwn"], "Did you mean 'markdown'"),
         (["--paper", "nobody"], "Put them there"),
         (["--results", "elsewhere"], "no records in elsewhere"),
     ],
@@ -65,6 +65,7 @@ def test_filters_and_formats(cabench, results, tmp_path):
 def test_a_users_mistake_is_one_sentence(cabench, results, words, says):
     done = cabench("report", *words)
     assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == ""
 
 
 def test_files_that_are_no_records_are_named_and_the_rest_is_reported(cabench, results):
