@@ -21,7 +21,8 @@ def main() -> None:
         try:
             cli(prog_name="cabench")
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # as with >&-
+                sys.stdout.flush()
     except UserError as error:
         if "--debug" in sys.argv:
             traceback.print_exc()

@@ -75,7 +75,9 @@ class Cell:
         checkpoint = self.checkpoint
         try:
             outcome = {"status": "done", "error": None} | self._measured(splits, ceilings, wanted, checkpoint, tell)
-            json.dumps(outcome, allow_nan=False)  # what a method tells of its training may be anything
+            json.dumps(
+                outcome, sort_keys=True, allow_nan=False
+            )  # what a method tells of its training may be anything
         except NotWritten:
             raise
         except Exception as error:  # of the method, whatever it is: a failure is a result

@@ -232,6 +232,8 @@ def split_list(text: str) -> list[str]:
 
 
 def _assignment(text: str) -> tuple[str, Any]:
+    if not text.isascii() and text.encode(errors="replace").decode() != text:
+        raise UserError(f"{text!r} holds a byte that is no text; write it in UTF-8.")
     name, equals, value = text.partition("=")
     if not equals or not name.strip() or not value.strip():
         raise UserError(f"'{text}' is not of the form param=value.")

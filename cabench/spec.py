@@ -13,6 +13,8 @@ from typing import Any
 from cabench.errors import UserError, did_you_mean
 from cabench.params import check
 
+LARGEST = 2**63 - 1
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -33,7 +35,9 @@ class RunSpec:
     @property
     def run_id(self) -> str:
         """A readable name with a hash of the spec; the order of parameters does not matter."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        # As a record holds it: JSON has no keys but texts.
+        plain = json.loads(json.dumps(self.to_json()))
+        text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
         return f"{self.dataset}-{self.method}-{self.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -75,8 +79,10 @@ def _like(value: Any, default: Any, what: str) -> Any:
         good = number and abs(value) <= sys.float_info.max
         value = float(value) if good else value
     elif isinstance(default, int):
-        good = isinstance(value, int) or (number and value.is_integer())
+        good = number and (isinstance(value, int) or value.is_integer())
         value = int(value) if good else value
+        if good and not -LARGEST <= value <= LARGEST:
+            raise UserError(f"{what} must lie within 64 bits, not be {value}.")
     else:
         good = True
     if not good:

@@ -86,8 +86,9 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     temporary = None
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)
+        if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+            with path.open("ab") as file:
+                file.write(content)
             return
         path = path.resolve() if path.is_symlink() else path
         path.parent.mkdir(parents=True, exist_ok=True)

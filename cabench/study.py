@@ -140,9 +140,10 @@ def _check_show(study: Study, plan: Plan) -> None:
                 f"The study shows '{item}', of which each factor has its own; show a factor and a code, as in "
                 f"'{probes[0]}', or a metric of the whole cell, as in 'leak'."
             )
-        if item in METRICS and not set(families(item)) <= set(measured):
+        needed = item if item in METRICS else "probe"
+        if not set(families(needed)) <= set(measured):
             raise UserError(
-                f"The study shows '{item}' and does not measure it; add it, as in metrics: core,{item}."
+                f"The study shows '{item}' and does not measure it; add it, as in metrics: core,{needed}."
             )
 
 

@@ -53,13 +53,16 @@ def command(
         sys.exit(130)
     made = f"Written by `cabench calibrate`: data seeds {data_seeds}, {tier} tier"
     page = ["# Calibration", "", f"{made}; ± is the standard deviation over them.", ""]
-    for name, rows in calibration(frame(records)):
+    failed = tell_failed(plan.cells, records)
+    done = [record for record in records if record["status"] == "done"]
+    for name, rows in calibration(frame(done)) if done else ():
         screen.print(f"\n{name}", style="bold", highlight=False)
         screen.print(table(rows))
         page += [f"## {name}", "", markdown(rows), ""]
     if out:
         write_text(out, "\n".join(page))
         click.echo(f"Written: {out}")
-    if tell_failed(records):
+    if failed:
         click.echo(f"Remove their folders in {results / 'runs'} to run them again.", err=True)
+    if failed or plan.broken:
         sys.exit(1)

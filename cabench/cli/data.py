@@ -240,12 +240,12 @@ def preview(name: str, out: Path, source: str, data_root: Path | None, seed: int
         raise UserError(f"A preview shows one data set, not '{name}'.")
     splits = load_dataset(plain, source=source, tier="smoke", seed=seed, data_root=data_root, **params)
     sheet, drawn = contact_sheet(splits.train), io.BytesIO()
-    known = Image.registered_extensions()
-    if out.suffix.lower() not in known:
-        raise UserError(f"The picture {out} has no ending that says its format; call it {out.stem}.png.")
     # 128 colours keep a page of previews light.
     small = sheet.quantize(128) if out.suffix.lower() == ".png" else sheet
-    small.save(drawn, format=known[out.suffix.lower()], optimize=True)
+    try:
+        small.save(drawn, format=Image.registered_extensions()[out.suffix.lower()], optimize=True)
+    except (KeyError, OSError, ValueError) as error:
+        raise UserError(f"No picture can be drawn as {out}; call it {out.stem}.png.") from error
     write_bytes(out, drawn.getvalue())
     click.echo(f"Written: {out}")
 

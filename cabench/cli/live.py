@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -41,12 +41,14 @@ def stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def tell_failed(records: Iterable[Record]) -> bool:
-    """Name every failed cell with its reason; return whether there is one."""
-    failed = [record for record in records if record["status"] == "failed"]
-    for record in failed:
-        click.echo(f"Failed: {record['run_id']}: {record['error']}", err=True)
-    return bool(failed)
+def tell_failed(cells: Sequence[RunSpec], records: Sequence[Record]) -> bool:
+    """Name every cell that failed, with its reason, or has no record; return whether there is one."""
+    reasons = {record["run_id"]: record["error"] for record in records if record["status"] == "failed"}
+    known = {record["run_id"] for record in records}
+    reasons |= {spec.run_id: "its record cannot be read" for spec in cells if spec.run_id not in known}
+    for run_id, reason in reasons.items():
+        click.echo(f"Failed: {run_id}: {reason}", err=True)
+    return bool(reasons)
 
 
 class Watcher:

@@ -123,7 +123,7 @@ def command(
         from cabench.report.study import write_study
 
         click.echo("Written: " + ", ".join(map(str, write_study(read, records, results, study.stem))))
-    failed = tell_failed(records)
+    failed = tell_failed(plan.cells, records)
     if failed:
         click.echo("The same command with --retry failed runs them again.", err=True)
     if failed or plan.broken:

@@ -104,14 +104,14 @@ def read_published(path: Path) -> list[dict[str, str]]:
     Raises:
         UserError: the file is missing, or lacks a column or a source.
     """
-    if not path.exists():
-        known = sorted(file.stem for file in path.parent.glob("*.csv"))
-        hint = did_you_mean(path.stem, known) or f" Put them there, with the columns {', '.join(COLUMNS)}."
-        raise UserError(f"There are no published numbers {path}.{hint}")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
+    except FileNotFoundError:
+        known = sorted(file.stem for file in path.parent.glob("*.csv"))
+        hint = did_you_mean(path.stem, known) or f" Put them there, with the columns {', '.join(COLUMNS)}."
+        raise UserError(f"There are no published numbers {path}.{hint}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"The published numbers {path} cannot be read ({error}).") from error
     if tuple(reader.fieldnames or ()) != COLUMNS:
@@ -236,5 +236,8 @@ def _printed(row: dict[str, str]) -> str:
 def _notes(part: pd.DataFrame) -> list[str]:
     done = part[part["status"] == "done"].drop_duplicates("run_id")
     seconds = f" CPU-seconds per cell: {done['cpu_s'].median():.0f} (median)." if len(done) else ""
-    places = "Bold, underlined: best and second of their block, where paired seeds tell them from the next."
+    places = (
+        "Bold, underlined: best and second of their block, where paired seeds tell them from the next; of a "
+        "foreign code those nearest to chance."
+    )
     return [*interval_notes(part), places + seconds]

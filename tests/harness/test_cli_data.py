@@ -342,6 +342,8 @@ def test_rm_asks_and_takes_prepared_files_only(data, root, toys):
         (["prepare", "gated[variant=offical]"], "Did you mean 'official'?"),
         (["where", "gated[varian=official]"], "Did you mean 'variant'?"),
         (["preview", "cifar_mnist,odir_subtypes", "--out", "x.png"], "shows one data set"),
+        (["preview", "dsprites_grid", "--out", "x.h5"], "call it x.png"),
+        (["preview", "dsprites_grid", "--out", "x"], "call it x.png"),
         (["preview", "cifar_mnist[variant=official]", "--out", "x.png"], "--source real"),
     ],
 )

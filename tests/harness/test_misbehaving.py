@@ -44,19 +44,24 @@ def odd(plugins, tmp_path):
     return call
 
 
-@pytest.mark.parametrize("part", ["train.x", "train.y", "validation.groups"])
+@pytest.mark.parametrize("part", ["train.x", "train.y", "validation.groups", "train.labels['bar']", "x"])
 def test_who_writes_into_the_images_fails_alone(odd, part, tmp_path):
-    record = odd(f"{part}[:] = 0", methods="an_odd_one,pca")["an_odd_one"]
+    text = METHOD.replace('"none"', '"attributes"')
+    if part == "x":  # those of test, too
+        text = text.replace("code = x", "x[:] = 0; code = x")
+    else:
+        text = text.replace("{fit}", f"{part}[:] = 0")
+    record = odd("pass", text=text, methods="an_odd_one,pca")["an_odd_one"]
     assert record["status"] == "failed" and "read-only" in record["error"]
     odd(methods="pca", results="alone")
     spoilt = {cell: of for cell, of in numbers(tmp_path / "results").items() if "an_odd_one" not in cell[1]}
     assert spoilt and spoilt == numbers(tmp_path / "alone")
 
 
-@pytest.mark.parametrize("told", ["{1: float('nan')}", "object()"])
+@pytest.mark.parametrize("told", ["{1: float('nan')}", "object()", "{1: 0.5, 'a': 1.0}"])
 def test_a_history_that_is_no_plain_data_is_a_reason(odd, told):
     record = odd(f"self.history_ = [{told}]")["an_odd_one"]
-    assert record["status"] == "failed" and "JSON" in record["error"]
+    assert record["status"] == "failed" and record["error"].startswith(("ValueError", "TypeError"))
 
 
 def test_an_error_that_no_file_can_hold_is_a_failure_like_any_other(odd, tmp_path):

@@ -93,6 +93,9 @@ def test_a_cell_that_is_asked_for_twice_is_one(plugins):
         ({"methods": "corner[scale=big]"}, "must be of type float"),
         ({"methods": f"corner[scale={'9' * 400}]"}, "must be of type float"),
         ({"datasets": "toy[data_seed=1.5]"}, "must be of type int"),
+        ({"datasets": "toy[data_seed=True]"}, "must be of type int"),
+        ({"datasets": f"toy[data_seed={'9' * 400}]"}, "within 64 bits"),
+        ({"methods": "corner[scale=\udcff]"}, "no text"),
     ],
 )
 def test_a_wrong_word_is_answered_with_the_right_one(plugins, words, hint):

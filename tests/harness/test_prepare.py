@@ -365,6 +365,25 @@ def test_a_manifest_that_is_none_is_a_sentence_and_is_made_anew(root, text):
     verify(folder, root)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"factors": [5]},
+        {"factors": [{"name": "a"}]},
+        {"splits": 5},
+        {"splits": {}},
+        {"splits": {"train": {"images": "n"}}},
+    ],
+    ids=str,
+)
+def test_a_manifest_that_nobody_could_load_does_not_pass(root, change):
+    folder = prepare(Specks(), root)
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataMissing, match="holds no whole preparation"):
+        verify(folder)
+
+
 def flip(path, at):
     with path.open("r+b") as file:
         file.seek(at)

@@ -41,6 +41,9 @@ def test_a_record_comes_back_as_written(tmp_path):
         ({"spec": SPEC.to_json() | {"more": 5}}, "spec"),
         ({"provenance": {"wall_s": 1.0, "cpu_s": 2.0}}, "provenance"),
         ({"provenance": {"started": "2026-01-01", "wall_s": "1", "cpu_s": 2.0}}, "provenance"),
+        ({"provenance": {"started": "2026-01-01", "wall_s": 1, "cpu_s": None}}, "provenance"),
+        ({"metrics": [ROW | {"ceiling": []}]}, "metrics"),
+        ({"metrics": [ROW | {"value": True}]}, "metrics"),
         ({"metrics": {}}, "metrics"),
         ({"metrics": [5]}, "metrics"),
         ({"metrics": [{name: value for name, value in ROW.items() if name != "family"}]}, "metrics"),
@@ -62,9 +65,16 @@ def test_a_record_that_no_run_writes_is_named_and_left_out(tmp_path, parts, says
 
 def test_half_a_character_of_an_argument_is_kept_as_its_escape(tmp_path):
     store = Store(tmp_path)
-    store.write(record(error="no \udcff here", families={"\udcff": 1}))
+    facts = record()["provenance"] | {"command": ["cabench", "\udcff"]}
+    store.write(record(error="no \udcff here", families={"\udcff": 1}, provenance=facts))
     back = store.read(SPEC.run_id)
     assert back["error"] == "no \\udcff here" and list(back["families"]) == ["\\udcff"]
+    assert back["provenance"]["command"] == ["cabench", "\\udcff"]
+
+
+def test_a_run_id_is_that_of_the_spec_as_json_has_it():
+    spec = RunSpec("b", {"table": {2: 1, 10: 2}, "pair": (1, 2)}, "a", {}, "synthetic", "smoke", 0)
+    assert RunSpec(**json.loads(json.dumps(spec.to_json()))).run_id == spec.run_id
 
 
 def test_what_is_no_file_is_written_to_and_a_link_is_followed(tmp_path):

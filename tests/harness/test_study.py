@@ -103,6 +103,7 @@ def test_the_table_is_the_mean_with_its_interval():
         (("glow salient", "glow salty"), "which nothing measures"),
         (("CAscore", "ami"), "of which each factor has its own"),
         (("CAscore", "hsic"), "add it, as in metrics: core,hsic"),
+        (("show: [CAscore,", "metrics: cost\nshow: [fit_cpu_s,"), "add it, as in metrics: core,probe"),
         (("corner,constant", "'corner,corner[scale=2]'"), "names 'corner' with two settings"),
         (("datasets: toy", "datasets: 'toy,toy[nuisance=0.1]'"), "names 'toy' with two settings"),
         (("title: Noise", "title: [Noise"), "is no YAML"),

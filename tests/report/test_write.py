@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import page_records
 import pandas as pd
 import pytest
 
@@ -114,6 +115,23 @@ def test_abroad_chance_is_best_and_not_what_lies_below_it():
         for method, of in scores.items()
     }
     assert marks(judged, abroad.direction) == {"chance": "best"}
+
+
+def test_the_tables_mark_what_is_nearest_to_chance_abroad():
+    records = []
+    for method, values in {"under": (0.02, 0.01, 0.03), "near": (0.1, 0.101, 0.099)}.items():
+        for seed, value in enumerate(values):
+            made = page_records.record(method, seed)
+            for row in made["metrics"]:
+                if (row["name"], row["factor"], row["space"]) == ("balanced_accuracy", "digit", "common"):
+                    row["value"] = value
+            records.append(made)
+    tables = paper_tables(page_records.report(records))
+    (probes,) = (table for table in tables if "digit (bacc)" in dict(table.groups))
+    first = [title for title, width in probes.groups for _ in range(width)].index("digit (bacc)")
+    assert [title[:6] for title in probes.columns[first + 1 : first + 3]] == ["common", "salien"]
+    marked = {row[0].text: row[first + 1].mark for block in probes.blocks for row in block}
+    assert (marked["near"], marked["under"]) == ("best", "")
 
 
 def test_the_two_sources_have_tables_of_their_own():

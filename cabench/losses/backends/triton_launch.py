@@ -1,7 +1,8 @@
 """How the Triton kernels are started: tiles, warps and programs for a size, a width and a GPU.
 
-The choices go by buckets, so that no batch size compiles anew. Those up to 128 dimensions were timed on an H200,
-with 2048 to 32768 rows of 16, 32 and 64 dimensions per code: a few spilled registers cost less than a smaller tile.
+The choices go by buckets, so that no batch size compiles anew. Those of products up to 128 dimensions were timed on
+an H200, with 2048 to 32768 rows of 16, 32 and 64 dimensions per code: a few spilled registers cost less than a
+smaller tile. Those of differences follow from the instructions that they compile to.
 """
 
 from __future__ import annotations
