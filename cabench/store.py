@@ -78,7 +78,7 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file's content in one step; on failure nothing half-written remains.
 
-    A link is followed. What is no file, such as /dev/stdout, is written to and not replaced.
+    A link is followed. What is no file, or open as /dev/stdout is, is added to and not replaced.
 
     Raises:
         NotWritten: the folder is read-only or full.
@@ -86,7 +86,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     temporary = None
     try:
-        if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+        if _is_open(path) or (path.exists() and not path.is_file()):
             with path.open("ab") as file:
                 file.write(content)
             return
@@ -105,6 +105,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise NotWritten(
             f"{path} could not be written ({error.strerror}); free space or choose another place."
         ) from error
+
+
+def _is_open(path: Path) -> bool:
+    """Return whether a path names what a process has open, such as /dev/stdout, be it a file or not."""
+    places = [path.parent.resolve(), *([path.readlink()] if path.is_symlink() else [])]
+    return any(place.is_relative_to("/proc") for place in places)
 
 
 def _writable(content: Any) -> Any:

@@ -1,8 +1,13 @@
 import json
 import os
+import subprocess
+import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
+from processes import environment
 
 from cabench.errors import UserError
 from cabench.spec import RunSpec
@@ -132,3 +137,25 @@ def test_a_failed_write_keeps_the_old_file_and_no_temporary_one(tmp_path, monkey
         write_text(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
+def test_an_output_that_goes_into_a_file_is_added_to(tmp_path, name):
+    script = (
+        "from pathlib import Path; from cabench.store import write_text;"
+        f"print('before', flush=True); write_text(Path('{name}'), 'page\\n'); print('after')"
+    )
+    path = tmp_path / "summary"
+    path.write_text("there\n")
+    with path.open("a") as file:
+        subprocess.run([sys.executable, "-c", script], stdout=file, check=True, env=environment())
+    assert path.read_text() == "there\nbefore\npage\nafter\n"
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs /dev/shm")
+def test_a_file_in_shared_memory_is_one_like_any_other():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        for text in ("long before", "new"):
+            write_text(Path(folder) / "x.json", text)
+        assert (Path(folder) / "x.json").read_text() == "new"
