@@ -115,6 +115,8 @@ def test_abroad_chance_is_best_and_not_what_lies_below_it():
         for method, of in scores.items()
     }
     assert marks(judged, abroad.direction) == {"chance": "best"}
+    at_home = Column("balanced_accuracy", "target", "salient")
+    assert at_home.judged(Measurement(0, 0.9, 0.5, None, None)) == 0.9
 
 
 def test_the_tables_mark_what_is_nearest_to_chance_abroad():
