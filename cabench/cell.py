@@ -75,9 +75,8 @@ class Cell:
         checkpoint = self.checkpoint
         try:
             outcome = {"status": "done", "error": None} | self._measured(splits, ceilings, wanted, checkpoint, tell)
-            json.dumps(
-                outcome, sort_keys=True, allow_nan=False
-            )  # what a method tells of its training may be anything
+            # What a method tells of its training may be anything; better a reason now than a record that fails.
+            json.dumps(outcome["training"], sort_keys=True, allow_nan=False)
         except NotWritten:
             raise
         except Exception as error:  # of the method, whatever it is: a failure is a result

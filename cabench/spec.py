@@ -75,8 +75,8 @@ def _like(value: Any, default: Any, what: str) -> Any:
     if isinstance(default, (bool, str)):
         good = isinstance(value, type(default))
     elif isinstance(default, float):
-        # Beyond 1e308 an integer is no float.
-        good = number and abs(value) <= sys.float_info.max
+        # An integer may be beyond every float; whether a float is finite is said elsewhere.
+        good = number and not (isinstance(value, int) and abs(value) > sys.float_info.max)
         value = float(value) if good else value
     elif isinstance(default, int):
         good = number and (isinstance(value, int) or value.is_integer())

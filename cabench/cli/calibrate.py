@@ -26,9 +26,9 @@ def command(
 ) -> None:
     """Run every floor method and the ceiling on several renderings of each data set, and print the tables."""
     from cabench import registry
-    from cabench.cli.live import Watcher, console, stoppable, table, tell_failed
+    from cabench.cli.live import console, run_cells, table, tell_failed, tell_left_out
     from cabench.errors import UserError
-    from cabench.jobs import execute_in_processes, usual_jobs
+    from cabench.jobs import usual_jobs
     from cabench.plan import make_plan, parse_list, parse_seeds
     from cabench.report.calibration import calibration
     from cabench.report.frame import frame
@@ -42,15 +42,9 @@ def command(
         raise UserError("calibrate renders data sets as they are; give names without parameters.")
     sets = ",".join(f"{name}[data_seed={seed}]" for name, _ in named for seed in parse_seeds(data_seeds))
     plan = make_plan(",".join(floors), sets, "0", tier, plugins=plugins)
-    for name, reason in plan.broken.items():
-        click.echo(f"Left out: {name}: {reason}", err=True)
+    tell_left_out(plan)
     screen, options = console(), Options()
-    try:
-        with stoppable(), Watcher(screen, plan.cells, plan.labels) as watch:
-            records = execute_in_processes(plan, Store(results), options, watch, usual_jobs(options.device))
-    except KeyboardInterrupt:
-        click.echo("Interrupted; nothing finished is lost. The same command goes on from here.", err=True)
-        sys.exit(130)
+    records = run_cells(plan, Store(results), options, screen, usual_jobs(options.device))
     made = f"Written by `cabench calibrate`: data seeds {data_seeds}, {tier} tier"
     page = ["# Calibration", "", f"{made}; ± is the standard deviation over them.", ""]
     failed = tell_failed(plan.cells, records)

@@ -31,10 +31,10 @@ def command(what: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
 def _range(row: dict[str, Any]) -> str:
     """Return which values of a metric are better, and which there are."""
     low, high = row["bounds"]
-    ends = f"{low:g} to {high:g}" if None not in (low, high) else ""
-    ends = ends or (
-        f"from {low:g} on" if low is not None else f"up to {high:g}" if high is not None else "unbounded"
-    )
+    if low is None:
+        ends = "unbounded" if high is None else f"up to {high:g}"
+    else:
+        ends = f"from {low:g} on" if high is None else f"{low:g} to {high:g}"
     return f"{row['direction']} is better, {ends}{', in ' + row['unit'] if row['unit'] else ''}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,9 +21,11 @@ from cabench.spec import RunSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cabench.plan import Label
+    from cabench.jobs import Limits
+    from cabench.plan import Label, Plan
     from cabench.report.leaderboard import Board
-    from cabench.store import Record
+    from cabench.store import Record, Store
+    from cabench.worker import Options
 
 
 def console() -> Console:
@@ -39,6 +42,26 @@ def stoppable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def run_cells(
+    plan: Plan, store: Store, options: Options, out: Console, jobs: int, limits: Limits | None = None
+) -> list[Record]:
+    """Run every cell of a plan in processes and show it; Ctrl-C ends the command with 130."""
+    from cabench.jobs import Limits, execute_in_processes
+
+    try:
+        with stoppable(), Watcher(out, plan.cells, plan.labels) as watch:
+            return execute_in_processes(plan, store, options, watch, jobs, limits or Limits())
+    except KeyboardInterrupt:
+        click.echo("Interrupted; nothing finished is lost. The same command goes on from here.", err=True)
+        sys.exit(130)
+
+
+def tell_left_out(plan: Plan) -> None:
+    """Name every plugin that `all` stands for and that cannot be used."""
+    for name, reason in plan.broken.items():
+        click.echo(f"Left out: {name}: {reason}", err=True)
 
 
 def tell_failed(cells: Sequence[RunSpec], records: Sequence[Record]) -> bool:

@@ -79,6 +79,7 @@ def command(
     debug: bool,
 ) -> None:
     """Run methods on data sets and write the leaderboard."""
+    from cabench.cli.live import console, print_boards, run_cells, tell_failed, tell_left_out
     from cabench.metrics.catalogue import families
     from cabench.plan import make_plan
     from cabench.store import Store
@@ -95,28 +96,20 @@ def command(
     else:
         families(metrics)  # a wrong name is told before anything is planned
         plan = make_plan(methods, datasets, seeds, tier, source, overrides, plugins)
-    for name, reason in plan.broken.items():
-        click.echo(f"Left out: {name}: {reason}", err=True)
+    tell_left_out(plan)
     store = Store(results)
     options = Options(data_root, device, metrics, force, bool(retry), deterministic)
     if dry_run:
         _show(plan, store, options, _jobs(jobs, device))
         return
 
-    from cabench.cli.live import Watcher, console, print_boards, stoppable, tell_failed
-    from cabench.jobs import execute_in_processes
     from cabench.report.write import write_leaderboard
     from cabench.status import remember
 
     store.check_writable()
     remember(plan, store)
     out = console()
-    try:
-        with stoppable(), Watcher(out, plan.cells, plan.labels) as watch:
-            records = execute_in_processes(plan, store, options, watch, _jobs(jobs, device), limits)
-    except KeyboardInterrupt:
-        click.echo("Interrupted; nothing finished is lost. The same command goes on from here.", err=True)
-        sys.exit(130)
+    records = run_cells(plan, store, options, out, _jobs(jobs, device), limits)
     print_boards(out, write_leaderboard(store))
     click.echo(f"\nWritten: {results / 'leaderboard.md'}, {results / 'leaderboard.csv'}")
     if read and study:

@@ -10,33 +10,14 @@ from cabench.plan import make_plan
 from cabench.store import Store
 from cabench.worker import Options
 
-METHOD = """
-from cabench.codes import Codes
-from cabench.method import Context, Method
-
-class Odd(Method):
-    name = "an_odd_one"
-    title = "Odd"
-    paper = ""
-    kind = "reference"
-    supervision = "none"
-
-    def fit(self, train, validation=None, context=Context()):
-        {fit}
-        return self
-
-    def embed(self, x):
-        code = x.reshape(len(x), -1)[:, :2].astype("float32")
-        return Codes(code, code)
-"""
-
 
 @pytest.fixture
 def odd(plugins, tmp_path):
-    """Run a plugin, whose text or whose way to fit is given, on the toy data set; returns the records by method."""
+    """Run the method of `corner.py`, changed, on the toy data set; returns the records by method."""
 
-    def call(fit="", text=METHOD, methods="an_odd_one", results="results", **options):
-        (tmp_path / "odd.py").write_text(text.replace("{fit}", fit))
+    def call(fit="pass", change=lambda text: text, methods="corner", results="results", **options):
+        text = (plugins / "corner.py").read_text().replace("return self", f"{fit}\n        return self")
+        (tmp_path / "odd.py").write_text(change(text))
         plan = make_plan(methods, "toy", "0", "smoke", plugins=[tmp_path / "odd.py", plugins / "toy.py"])
         records = execute(plan, Store(tmp_path / results), Options(device="cpu", **options))
         return {record["label"]: record for record in records}
@@ -46,21 +27,22 @@ def odd(plugins, tmp_path):
 
 @pytest.mark.parametrize("part", ["train.x", "train.y", "validation.groups", "train.labels['bar']", "x"])
 def test_who_writes_into_the_images_fails_alone(odd, part, tmp_path):
-    text = METHOD.replace('"none"', '"attributes"')
-    if part == "x":  # of test, the only part of 60 images
-        text = text.replace("        code = x", "        if len(x) == 60:\n            x[:] = 0\n        code = x")
-    else:
-        text = text.replace("{fit}", f"{part}[:] = 0")
-    record = odd("pass", text=text, methods="an_odd_one,pca")["an_odd_one"]
+    def changed(text):
+        # Of test, the only part of 60 images.
+        writes = "if len(x) == 60:\n            x[:] = 0\n        corner = x" if part == "x" else "corner = x"
+        return text.replace('"none"', '"attributes"').replace("corner = x", writes)
+
+    fit = "pass" if part == "x" else f"{part}[:] = 0"
+    record = odd(fit, changed, methods="corner,pca")["corner"]
     assert record["status"] == "failed" and "read-only" in record["error"]
     odd(methods="pca", results="alone")
-    spoilt = {cell: of for cell, of in numbers(tmp_path / "results").items() if "an_odd_one" not in cell[1]}
+    spoilt = {cell: of for cell, of in numbers(tmp_path / "results").items() if "-corner-" not in cell[1]}
     assert spoilt and spoilt == numbers(tmp_path / "alone")
 
 
 @pytest.mark.parametrize("told", ["{1: float('nan')}", "object()", "{1: 0.5, 'a': 1.0}"])
 def test_a_history_that_is_no_plain_data_is_a_reason(odd, told):
-    record = odd(f"self.history_ = [{told}]")["an_odd_one"]
+    record = odd(f"self.history_ = [{told}]")["corner"]
     assert record["status"] == "failed" and record["error"].startswith(("ValueError", "TypeError"))
 
 
@@ -71,16 +53,16 @@ def test_an_error_that_no_file_can_hold_is_a_failure_like_any_other(odd, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("change", "says"),
     [
-        ('class Odd:\n    name = "an_odd_one"\n', "must subclass cabench.method.Method"),
-        ('class Odd:\n    name = "an_odd_one"\nOdd = 5\n', "must subclass cabench.method.Method"),
-        ("raise SystemExit(3)\n" + METHOD, "cannot be imported: SystemExit: 3"),
+        (lambda text: text.replace("(Method)", ""), "must subclass cabench.method.Method"),
+        (lambda text: text + "\nCorner = 5\n", "must subclass cabench.method.Method"),
+        (lambda text: text + "\nraise SystemExit(3)\n", "cannot be imported: SystemExit: 3"),
     ],
 )
-def test_a_class_that_is_no_method_is_one_sentence(odd, text, says):
+def test_a_class_that_is_no_method_is_one_sentence(odd, change, says):
     with pytest.raises(UserError, match=says):
-        odd(text=text)
+        odd(change=change)
 
 
 def test_an_earlier_fits_damaged_predictions_do_not_fail_a_new_one(odd, tmp_path):
@@ -88,5 +70,5 @@ def test_an_earlier_fits_damaged_predictions_do_not_fail_a_new_one(odd, tmp_path
     (path,) = tmp_path.glob(f"results/runs/*/{PREDICTIONS_FILE}")
     whole = path.read_bytes()
     path.write_bytes(b"")
-    assert odd(force=True)["an_odd_one"]["status"] == "done"
+    assert odd(force=True)["corner"]["status"] == "done"
     assert path.read_bytes() == whole
