@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cabench.codes import SPACES
-from cabench.codes_file import CODES_FILE, PREDICTIONS_FILE, read_part, read_predictions
+from cabench.codes_file import CODES_FILE, read_part, read_predictions
 from cabench.errors import UserError
 from cabench.stats import LEAST_SEEDS, Interval, balanced_accuracy, nested_interval, r2
 from cabench.store import Store
@@ -30,7 +30,7 @@ def probe_intervals(store: Store, table: pd.DataFrame) -> Intervals:
     done = table[table["status"] == "done"]
     for key, cells in done.groupby([*BOARD, "method"], sort=False):
         runs = list(cells["run_id"].unique())
-        if len(runs) >= LEAST_SEEDS and all(_has_files(store, run) for run in runs):
+        if len(runs) >= LEAST_SEEDS:
             found |= {(*key, *probe): interval for probe, interval in _of_method(store, runs).items()}
     return found
 
@@ -54,8 +54,3 @@ def _of_method(store: Store, runs: list[str]) -> dict[tuple[str, str], Interval]
                 samples = truth, np.stack(points)
                 found[factor.name, space] = nested_interval(samples, statistic, groups)
     return found
-
-
-def _has_files(store: Store, run: str) -> bool:
-    folder = store.folder(run)
-    return all((folder / name).exists() for name in (CODES_FILE, PREDICTIONS_FILE))
